@@ -1,0 +1,28 @@
+# Everything here runs in .venv, made on first use with the versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test test-all check clean
+
+demo: $(INSTALLED)          ## the main job: train plain, residual and dense nets side by side, explain what was seen
+	$(BIN)/gradpath compare
+
+test: $(INSTALLED)          ## every test but the slow ones (at most 6 minutes)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(INSTALLED)      ## every test
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)         ## formatting, lint, types
+	$(BIN)/ruff format --check src tests bench scripts
+	$(BIN)/ruff check src tests bench scripts
+	$(BIN)/mypy
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist

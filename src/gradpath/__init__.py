@@ -1,0 +1,47 @@
+"""gradpath: where the gradient of a deep network dies, which path still carries it, and what to change.
+
+The public names are resolved on first use, so that `import gradpath` is quick and imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "trace": "gradpath.flow",
+    "circuit": "gradpath.circuits",
+    "compare": "gradpath.training",
+    "train": "gradpath.training",
+    "render": "gradpath.report",
+    "read": "gradpath.record",
+    "NetSpec": "gradpath.record",
+    "build": "gradpath.nets",
+    "load_weights": "gradpath.nets",
+}
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from gradpath.circuits import circuit as circuit
+    from gradpath.flow import trace as trace
+    from gradpath.nets import build as build
+    from gradpath.nets import load_weights as load_weights
+    from gradpath.record import NetSpec as NetSpec
+    from gradpath.record import read as read
+    from gradpath.report import render as render
+    from gradpath.training import compare as compare
+    from gradpath.training import train as train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradpath' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,55 @@
+"""Everything gradpath raises on purpose.
+
+    GradpathError
+    ├── UserError            the user's input: the command line prints one line and exits with 2
+    │   ├── SpecError        a network that cannot be built
+    │   ├── DataError        images or labels that cannot be read
+    │   ├── RecordError      a record that cannot be read
+    │   ├── WeightsError     weights that do not fit
+    │   ├── CircuitError     a circuit that does not exist, or a value it cannot take
+    │   └── TraceError       a model or a loss that cannot be traced
+    └── MissingExtraError    an optional dependency is not installed
+
+Every message is one line: what was asked, what was seen, what to do.
+"""
+
+
+class GradpathError(Exception):
+    """Base of all errors raised on purpose by gradpath."""
+
+
+class UserError(GradpathError, ValueError):
+    """Something the user gave cannot be used; the message says what to give instead."""
+
+
+class SpecError(UserError):
+    """A network specification that cannot be built."""
+
+
+class DataError(UserError):
+    """Images or labels that cannot be read; the message names the file."""
+
+
+class RecordError(UserError):
+    """A record file that cannot be read; the message names the file."""
+
+
+class WeightsError(UserError):
+    """Weights that do not fit the network."""
+
+
+class CircuitError(UserError):
+    """A circuit that does not exist, or a value it cannot take."""
+
+
+class TraceError(UserError):
+    """A model, batch or loss that cannot be traced."""
+
+
+class MissingExtraError(GradpathError, ImportError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed: pip install 'gradpath[{extra}]'"
+        )

@@ -1,0 +1,177 @@
+"""What one forward and backward pass did: layers, forks, gains. Definitions: docs/definitions.md.
+
+Norms are stored as log10, taken with float64 accumulators: -inf is an exact zero, NaN is "not finite". So a stem
+gradient of 7e-24, whose square is 0 in float32, is kept as -23.15.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gradpath.record._base import Record
+
+EdgeKind = Literal["skip", "gated", "projection", "branch"]
+ForkKind = Literal["residual", "inner", "shared", "plain"]
+Merge = Literal["add", "concat", "multiply", "other", "none"]
+
+
+def from_log10(value: float) -> float:
+    """10**value; 0 for -inf (an exact zero), NaN for NaN (not finite)."""
+    return 0.0 if value == -math.inf else 10.0**value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(Record):
+    """One call of a module that owns parameters. RMS: root mean square over the elements of its output."""
+
+    scope: str
+    """The module's name, as in `model.named_modules()`."""
+    call: int
+    """0 for the first call of this module in the pass, 1 for the second …"""
+    module: str
+    """Class name, e.g. 'Conv2d'."""
+    weighted: bool
+    """A convolution or a linear layer: what depth counts."""
+    shape: tuple[int, ...]
+    """Shape of the output, batch first."""
+    resolution: str
+    """Spatial size of the output, e.g. '28x28'; '' where there is none."""
+    log10_activation_rms: float
+    log10_gradient_rms: float | None
+    """Of the gradient of the loss at the output; None where none arrived."""
+    log10_gradient_norm: float | None
+    log10_parameter_gradient_norm: float | None
+    """Of all the module's own parameters together, over all its calls; None where there is no gradient."""
+    log10_parameter_norm: float
+
+    @property
+    def gradient_rms(self) -> float | None:
+        return None if self.log10_gradient_rms is None else from_log10(self.log10_gradient_rms)
+
+    @property
+    def activation_rms(self) -> float:
+        return from_log10(self.log10_activation_rms)
+
+    @property
+    def gradient_norm(self) -> float | None:
+        return None if self.log10_gradient_norm is None else from_log10(self.log10_gradient_norm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge(Record):
+    """What one consumer sent back to a fork, before accumulation."""
+
+    consumer: str
+    """Scope and operation that consumed the tensor, e.g. 'stages.0.0.conv1: Convolution'."""
+    kind: EdgeKind
+    share: float | None
+    """⟨gᵢ, g⟩ / ‖g‖²: signed, sums to 1 over the edges; None where g = 0 or no gradient arrived."""
+    norm_mass: float | None
+    """‖gᵢ‖ / Σ‖gⱼ‖."""
+    log10_norm: float | None
+    """log10 ‖gᵢ‖; None where no gradient arrived."""
+
+    @property
+    def norm(self) -> float | None:
+        return None if self.log10_norm is None else from_log10(self.log10_norm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork(Record):
+    """A tensor with several consumers. Its gradient is the sum of its edges' gradients."""
+
+    name: str
+    """Scope and operation that made the tensor."""
+    kind: ForkKind
+    """residual: its routes meet again in an add or concat, with a skip or projection and a route that holds a
+    parameter. inner: inside a norm, gate or activation. shared: a parameter used several times. plain: any other."""
+    merge: Merge
+    """Where its routes meet again (immediate post-dominator)."""
+    shape: tuple[int, ...]
+    cancellation: float | None
+    """1 − ‖g‖ / Σ‖gᵢ‖: 0 when all edges agree, 1 when they cancel."""
+    log10_norm: float | None
+    edges: tuple[Edge, ...]
+
+    @property
+    def norm(self) -> float | None:
+        return None if self.log10_norm is None else from_log10(self.log10_norm)
+
+    @property
+    def skip_share(self) -> float | None:
+        """Sum of the shares of its skips and projections; None where there are no shares."""
+        shares = [e.share for e in self.edges if e.kind in ("skip", "projection") and e.share is not None]
+        return sum(shares) if shares else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain(Record):
+    """Factor of gradient energy (mean square per element) per weighted layer, going backward, in one resolution."""
+
+    resolution: str
+    layers: int
+    """Number of weighted layers in the fit."""
+    energy_gain: float
+    """exp of the slope of a least-squares line through ln(energy) over depth; below 1 vanishes, above 1 explodes."""
+    r_squared: float | None
+    """Of that line; None with two layers."""
+
+    @property
+    def rms_gain(self) -> float:
+        """Factor of the RMS gradient: the square root of `energy_gain`."""
+        return math.sqrt(self.energy_gain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen(Record):
+    """What the trace could not see, or what took no part."""
+
+    modules_not_called: tuple[str, ...] = ()
+    layers_without_gradient: tuple[str, ...] = ()
+    parameters_without_gradient: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()
+    """Operations whose inside autograd does not show (checkpointed or compiled regions, fused recurrences)."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow(Record, kind="flow"):
+    """The gradient flow of one batch through one model (`gp.trace`)."""
+
+    model: str
+    mode: Literal["train", "eval", "mixed"]
+    dtype: str
+    autocast: str | None
+    device: str
+    loss: float
+    at: str | None
+    """The layer at whose output paths are taken: the first one that has parameters."""
+    stem_over_head: float | None
+    """Ratio of gradient norms at the outputs of the first and the last weighted layer."""
+    log10_stem_gradient_norm: float | None
+    gain_per_layer: tuple[Gain, ...]
+    skip_share: float | None
+    """Mean over the residual forks of the share of their skips and projections; None without residual forks."""
+    effective_depth: float | None
+    """Signed mean number of branches that the gradient at `at` passed; None without residual forks."""
+    forks: tuple[Fork, ...]
+    layers: tuple[Layer, ...]
+    unseen: Unseen
+
+    @property
+    def residual_forks(self) -> tuple[Fork, ...]:
+        return tuple(fork for fork in self.forks if fork.kind == "residual")
+
+    @property
+    def stem_gradient_norm(self) -> float | None:
+        return None if self.log10_stem_gradient_norm is None else from_log10(self.log10_stem_gradient_norm)
+
+    def __repr__(self) -> str:
+        depth = "-" if self.effective_depth is None else f"{self.effective_depth:.2f}"
+        ratio = "-" if self.stem_over_head is None else f"{self.stem_over_head:.3g}"
+        return (
+            f"Flow({self.model}: {len(self.layers)} layers, {len(self.residual_forks)} residual forks, "
+            f"stem/head {ratio}, effective depth {depth})"
+        )

@@ -1,0 +1,71 @@
+"""The one place where quantities become text: numbers, counts, bytes, seconds. And where text becomes bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from gradpath.errors import UserError
+
+_BYTE_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_BYTE_PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]iB|B)?\s*", re.IGNORECASE)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with at most `digits` significant digits: 0.001 to 9999 plain, else 2.5e-06 as '2.5e-6'."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = int(exponent)
+    if -5 < power < max(digits, 4):
+        text = f"{value:.{max(0, digits - 1 - power)}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{mantissa.rstrip('0').rstrip('.')}e{power}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage with one decimal: 0.917 → '91.7 %'; None → '-'."""
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def count(value: int) -> str:
+    """A count in thousands, millions or billions: 853018 → '853.0 k'."""
+    for size, suffix in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value / size:.1f} {suffix}"
+    return str(value)
+
+
+def seconds(value: float) -> str:
+    """A duration: 0.012 → '12 ms', 8.25 → '8.2 s', 318 → '5 min 18 s', 7260 → '2 h 1 min'."""
+    if value < 1:
+        return f"{1000 * value:.0f} ms"
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def data_size(size_bytes: int) -> str:
+    """Bytes in binary units: 4 * 2**30 → '4.0 GiB'."""
+    name = max(
+        (n for n, size in _BYTE_UNITS.items() if size <= max(size_bytes, 1)), key=_BYTE_UNITS.__getitem__
+    )
+    return f"{size_bytes} B" if name == "B" else f"{size_bytes / _BYTE_UNITS[name]:.1f} {name}"
+
+
+def parse_bytes(text: str) -> int:
+    """'4GiB' → 4294967296. Raises UserError for anything that is not a number with B, KiB, MiB, GiB or TiB."""
+    match = _BYTE_PATTERN.fullmatch(text)
+    if match is None:
+        raise UserError(
+            f"cannot read {text!r} as an amount of memory: write it like 800MiB or 4GiB (1 GiB is 2**30 bytes)"
+        )
+    unit = next(n for n in _BYTE_UNITS if n.lower() == (match[2] or "B").lower())
+    return int(float(match[1]) * _BYTE_UNITS[unit])

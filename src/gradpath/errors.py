@@ -50,6 +50,4 @@ class MissingExtraError(GradpathError, ImportError):
     """An optional dependency is not installed; the message says which extra brings it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs {package}, which is not installed: pip install 'gradpath[{extra}]'"
-        )
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'gradpath[{extra}]'")

@@ -54,9 +54,7 @@ def seconds(value: float) -> str:
 
 def data_size(size_bytes: int) -> str:
     """Bytes in binary units: 4 * 2**30 → '4.0 GiB'."""
-    name = max(
-        (n for n, size in _BYTE_UNITS.items() if size <= max(size_bytes, 1)), key=_BYTE_UNITS.__getitem__
-    )
+    name = max((n for n, size in _BYTE_UNITS.items() if size <= max(size_bytes, 1)), key=_BYTE_UNITS.__getitem__)
     return f"{size_bytes} B" if name == "B" else f"{size_bytes / _BYTE_UNITS[name]:.1f} {name}"
 
 

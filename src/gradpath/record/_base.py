@@ -15,7 +15,7 @@ import os
 import tempfile
 import types
 import typing
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,9 +48,7 @@ class Record:
 
         kind = next((k for k, cls in KINDS.items() if cls is type(self)), None)
         if kind is None:
-            raise TypeError(
-                f"{type(self).__name__} is a part of a record, not a file: save the record that holds it"
-            )
+            raise TypeError(f"{type(self).__name__} is a part of a record, not a file: save the record that holds it")
         header = {"schema": SCHEMA_VERSION, "kind": kind, "definitions": DEFINITIONS, "gradpath": __version__}
         return json.dumps(header | self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
@@ -107,14 +105,12 @@ def _decode_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
 def _decode_tuple(args: tuple[Any, ...], value: list[Any], where: str) -> tuple[Any, ...]:
     hints = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
     if len(hints) != len(value):
-        _refuse(tuple[args], value, where)
-    return tuple(
-        decode(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(hints, value, strict=True))
-    )
+        _refuse(f"{len(hints)} items", value, where)
+    return tuple(decode(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(hints, value, strict=True)))
 
 
-@lru_cache(maxsize=None)
-def field_hints(cls: type[Record]) -> dict[str, Any]:
+@cache
+def field_hints(cls: Any) -> dict[str, Any]:
     """Field name → resolved type of a record class."""
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
@@ -124,9 +120,7 @@ def _decode_record(cls: type[R], value: Any, where: str) -> R:
     if not isinstance(value, dict):
         _refuse(cls, value, where)
     hints = field_hints(cls)
-    required = {
-        f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING
-    }
+    required = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING}
     if missing := required - set(value):
         raise RecordError(f"{where}: the field {sorted(missing)[0]!r} is missing")
     if unknown := set(value) - set(hints):
@@ -190,8 +184,8 @@ def write_whole(path: Path, content: bytes) -> Path:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -80,9 +80,7 @@ class NetSpec(Record, kind="net"):
             if getattr(self, name) < 1:
                 raise SpecError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.input_size < 8:
-            raise SpecError(
-                f"input_size must be at least 8 (three stages halve it twice), got {self.input_size}"
-            )
+            raise SpecError(f"input_size must be at least 8 (three stages halve it twice), got {self.input_size}")
         step, rest, formula = self.depth_rule
         below = (self.depth - rest) // step * step + rest
         if self.depth != below or self.depth < step + rest:
@@ -104,14 +102,10 @@ class NetSpec(Record, kind="net"):
 
     def _check_stages(self) -> None:
         if self.compression != 1.0:
-            raise SpecError(
-                f"compression belongs to dense nets, got {self.compression} with family={self.family!r}"
-            )
+            raise SpecError(f"compression belongs to dense nets, got {self.compression} with family={self.family!r}")
         if self.padding == "both" and self.shortcut == "A" and self.width % 2 and self.family == "residual":
             raise SpecError(
                 f"padding='both' needs an even width to pad both sides alike, got {self.width}: use padding='end'"
             )
         if self.activation == "pre" and self.shortcut == "C":
-            raise SpecError(
-                "pre-activation nets have shortcut A or B: C would put a projection on every express lane"
-            )
+            raise SpecError("pre-activation nets have shortcut A or B: C would put a projection on every express lane")

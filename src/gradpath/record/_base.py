@@ -119,7 +119,7 @@ def field_hints(cls: Any) -> dict[str, Any]:
 def _decode_record(cls: type[R], value: Any, where: str) -> R:
     if not isinstance(value, dict):
         _refuse(cls, value, where)
-    hints = field_hints(cls)
+    hints = field_hints(typing.cast(Any, cls))
     required = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING}
     if missing := required - set(value):
         raise RecordError(f"{where}: the field {sorted(missing)[0]!r} is missing")

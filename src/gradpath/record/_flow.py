@@ -13,7 +13,7 @@ from typing import Literal
 from gradpath.record._base import Record
 
 EdgeKind = Literal["skip", "gated", "projection", "branch"]
-ForkKind = Literal["residual", "inner", "shared", "plain"]
+ForkKind = Literal["residual", "inner", "shared", "other"]
 Merge = Literal["add", "concat", "multiply", "other", "none"]
 
 
@@ -86,7 +86,7 @@ class Fork(Record):
     """Scope and operation that made the tensor."""
     kind: ForkKind
     """residual: its routes meet again in an add or concat, with a skip or projection and a route that holds a
-    parameter. inner: inside a norm, gate or activation. shared: a parameter used several times. plain: any other."""
+    parameter. inner: inside a norm, gate or activation. shared: a parameter used several times. other: parallel routes without a skip."""
     merge: Merge
     """Where its routes meet again (immediate post-dominator)."""
     shape: tuple[int, ...]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 from gradpath.errors import SpecError
 from gradpath.record._base import Record
@@ -14,6 +14,14 @@ Shortcut = Literal["A", "B", "C"]
 Padding = Literal["both", "end"]
 Init = Literal["he", "default"]
 Activation = Literal["post", "pre"]
+_CHOICES = {
+    "family": Family,
+    "norm": NormKind,
+    "init": Init,
+    "activation": Activation,
+    "shortcut": Shortcut,
+    "padding": Padding,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,7 @@ class NetSpec(Record, kind="net"):
     input_channels: int = 3
 
     def __post_init__(self) -> None:
+        self._check_types()
         self._check_ranges()
         if self.family == "dense":
             self._check_dense()
@@ -68,12 +77,27 @@ class NetSpec(Record, kind="net"):
         return (9, 2, "9n+2") if self.bottleneck else (6, 2, "6n+2")
 
     @property
+    def preactivated(self) -> bool:
+        """Norm and ReLU come before the convolutions."""
+        return self.family == "dense" or self.activation == "pre"
+
+    @property
     def label(self) -> str:
         """A short name, such as 'residual 56' or 'DenseNet-BC 58'."""
         if self.family != "dense":
             return f"{self.family} {self.depth}"
         suffix = "B" * self.bottleneck + "C" * (self.compression < 1)
         return f"DenseNet{'-' if suffix else ''}{suffix} {self.depth}"
+
+    def _check_types(self) -> None:
+        for name, literal in _CHOICES.items():
+            if getattr(self, name) not in get_args(literal):
+                choices = " or ".join(map(repr, get_args(literal)))
+                raise SpecError(f"{name} must be {choices}, got {getattr(self, name)!r}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (not isinstance(value, int) or isinstance(value, bool)):
+                raise SpecError(f"{field.name} must be a whole number, got {value!r}")
 
     def _check_ranges(self) -> None:
         for name in ("width", "growth_rate", "classes", "input_channels"):
@@ -95,6 +119,8 @@ class NetSpec(Record, kind="net"):
             raise SpecError(
                 f"compression is the factor of channels kept, above 0 and at most 1, got {self.compression}"
             )
+        if self.compression * self.blocks_per_stage * self.growth_rate < 1:
+            raise SpecError(f"compression {self.compression} leaves a transition without a channel")
         if self.norm == "none":
             raise SpecError(
                 "a dense net without norm is not offered: use norm='batch', or family='residual' with norm='none'"

@@ -1,0 +1,50 @@
+"""Leave everything as it was found: buffers, random numbers, hooks, also when something raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Put buffers (BatchNorm's running statistics) and random generators back afterwards.
+
+    Gradients need no care: they are taken with `torch.autograd.grad`, which touches no `.grad`.
+    """
+    kept = [(m, name, b, b.clone()) for m in model.modules() for name, b in m._buffers.items() if b is not None]
+    cuda = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for module, name, buffer, value in kept:
+                    module._buffers[name] = buffer
+                    buffer.copy_(value)
+
+
+@contextmanager
+def plain_view(model: nn.Module) -> Iterator[list[str]]:
+    """Enter the `plain_view()` of every module that has one, and run compiled modules eagerly. Yields what was done.
+
+    A module that computes by other means than ordinary autograd operations may have a context manager
+    `plain_view()` under which its forward uses ordinary ones, on the same parameters and buffers.
+    """
+    notes: list[str] = []
+    with ExitStack() as stack:
+        for name, module in model.named_modules():
+            view = getattr(module, "plain_view", None)
+            if callable(view):
+                stack.enter_context(view())
+                notes.append(f"{name or type(module).__name__}: seen through its plain_view()")
+        if any(type(m).__name__ == "OptimizedModule" for m in model.modules()):
+            if hasattr(torch.compiler, "set_stance"):
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+                notes.append("compiled modules were run eagerly")
+            else:
+                notes.append("compiled modules are opaque with this version of torch")
+        yield notes

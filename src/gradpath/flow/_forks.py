@@ -1,0 +1,185 @@
+"""Forks of one graph: found before the backward pass, measured during it by hooks on their consumers.
+
+`Node.register_hook` hands out the gradient of every edge before the engine adds them up, on an unmodified model,
+in-place operations included. Edges are kept until all of a fork's have arrived, then reduced to numbers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradpath.flow._graph import Graph, Made, Node, Use, operation
+from gradpath.flow._norms import dot, log10, norm
+from gradpath.flow._routes import classify_route, fork_kind, holds_parameter, merge_kind
+from gradpath.record import Edge, Fork
+from gradpath.record._flow import EdgeKind, ForkKind, Merge
+
+_CANCELLED = 0.99  # above this cancellation shares are differences of nearly equal numbers; see docs/definitions.md
+
+
+@dataclass
+class ForkPlan:
+    """A fork as the graph shows it, before any gradient is known."""
+
+    made: Made
+    kind: ForkKind
+    merge: Merge
+    meeting: Node
+    uses: list[Use]
+    kinds: list[EdgeKind]
+
+
+def plan_forks(graph: Graph) -> list[ForkPlan]:
+    """Every fork of the graph with the kinds of its edges, in the order of the forward pass."""
+    return [_plan(graph, made) for made in graph.forks()]
+
+
+def _plan(graph: Graph, made: Made) -> ForkPlan:
+    uses, meeting = graph.uses[made], graph.meeting(made)
+    merge = merge_kind(meeting)
+    kinds = [classify_route(graph, graph.route([consumer], meeting)) for consumer, _ in uses]
+    parametric = holds_parameter(graph, graph.route([consumer for consumer, _ in uses], meeting))
+    return ForkPlan(made, fork_kind(graph, made, merge, kinds, parametric), merge, meeting, uses, kinds)
+
+
+def branch_ends(graph: Graph, forks: list[ForkPlan]) -> set[Made]:
+    """The last tensor of every branch of a residual fork: what enters the skip's route, or the merge itself.
+
+    A gradient that enters one of these tensors has entered a branch: counting them gives path lengths.
+    """
+    ends: set[Made] = set()
+    for fork in forks:
+        if fork.kind != "residual":
+            continue
+        starts: dict[bool, list[Node]] = defaultdict(list)
+        for (consumer, _), kind in zip(fork.uses, fork.kinds, strict=True):
+            starts[kind == "branch"].append(consumer)
+        express = {fork.meeting, *graph.route(starts[False], fork.meeting)}
+        inside = set(graph.route(starts[True], fork.meeting)) - express
+        for station in express:
+            ends |= {(source, output) for source, output in station.next_functions if source in inside}
+    return ends
+
+
+@dataclass
+class Measured:
+    """The gradients of one fork's edges, then their numbers."""
+
+    arrived: dict[int, Tensor] = field(default_factory=dict)
+    norms: dict[int, float] = field(default_factory=dict)
+    dots: dict[int, float] = field(default_factory=dict)
+    whole: float | None = None
+
+    def reduce(self) -> None:
+        """Turn the gradients into numbers and let them go."""
+        whole = reduce(torch.add, self.arrived.values())
+        self.norms = {i: norm(grad) for i, grad in self.arrived.items()}
+        self.whole = norm(whole)
+        if self.whole > 0:
+            self.dots = {i: dot(grad, whole) for i, grad in self.arrived.items()}
+        self.arrived.clear()
+
+
+class Taps:
+    """Hooks on the consumers of some tensors: `on_edge(key, gradient)` is called for each edge that a pass reaches."""
+
+    def __init__(self) -> None:
+        self._taps: dict[Node, list[tuple[int, Callable[[Tensor], Tensor | None]]]] = defaultdict(list)
+
+    def add(self, use: Use, tap: Callable[[Tensor], Tensor | None]) -> None:
+        """Call `tap` with the edge's gradient; a tensor that it returns takes the gradient's place."""
+        self._taps[use[0]].append((use[1], tap))
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Register the hooks; remove them however the pass ends."""
+        with ExitStack() as stack:
+            for node, taps in self._taps.items():
+                stack.callback(node.register_hook(partial(_run_taps, taps)).remove)
+            yield
+
+
+def _run_taps(taps: list[tuple[int, Callable[[Tensor], Tensor | None]]], grads: Any, _: Any) -> Any:
+    changed = None
+    for slot, tap in taps:
+        grad = grads[slot] if changed is None else changed[slot]
+        result = None if grad is None else tap(grad)
+        if result is not None:
+            changed = list(grads) if changed is None else changed
+            changed[slot] = result
+    return None if changed is None else tuple(changed)
+
+
+class ForkMeter:
+    """Measures planned forks during one backward pass."""
+
+    def __init__(self, forks: list[ForkPlan]) -> None:
+        self.forks = forks
+        self.measured = [Measured() for _ in forks]
+
+    def attach(self, taps: Taps) -> None:
+        for number, fork in enumerate(self.forks):
+            for i, use in enumerate(fork.uses):
+                taps.add(use, partial(self._arrive, number, i))
+
+    def _arrive(self, number: int, edge: int, grad: Tensor) -> None:
+        measured = self.measured[number]
+        measured.arrived[edge] = grad.detach()
+        if len(measured.arrived) == len(self.forks[number].uses):
+            measured.reduce()
+
+    def finish(self, name: Callable[[Node], str], shape: Callable[[Made], tuple[int, ...]]) -> tuple[Fork, ...]:
+        """The forks as records. `name` tells a node's scope and operation."""
+        for measured in self.measured:
+            if measured.arrived:  # some consumers were never reached: their edges stay None
+                measured.reduce()
+        return tuple(
+            _fork_record(fork, measured, name, shape(fork.made))
+            for fork, measured in zip(self.forks, self.measured, strict=True)
+        )
+
+
+def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str], shape: tuple[int, ...]) -> Fork:
+    total, whole = sum(measured.norms.values()), measured.whole
+    return Fork(
+        name=name(fork.made[0]),
+        kind=fork.kind,
+        merge=fork.merge,
+        shape=shape,
+        cancellation=None if whole is None or not total else 1 - whole / total,
+        log10_norm=None if whole is None else log10(whole),
+        edges=tuple(
+            Edge(
+                consumer=name(consumer),
+                kind=kind,
+                share=_share(measured.dots.get(i), whole),
+                norm_mass=measured.norms[i] / total if total and i in measured.norms else None,
+                log10_norm=log10(measured.norms[i]) if i in measured.norms else None,
+            )
+            for i, ((consumer, _), kind) in enumerate(zip(fork.uses, fork.kinds, strict=True))
+        ),
+    )
+
+
+def _share(product: float | None, whole: float | None) -> float | None:
+    if product is None or not whole:
+        return None
+    return product / whole / whole
+
+
+def opaque_nodes(graph: Graph, is_opaque: Callable[[Node], bool]) -> list[Node]:
+    """Nodes whose inside autograd does not show."""
+    return [node for node in graph.nodes if is_opaque(node)]
+
+
+def describe(node: Node, scope: str) -> str:
+    """'stages.0.0.conv1: Convolution'."""
+    return f"{scope}: {operation(node)}" if scope else operation(node)

@@ -1,0 +1,154 @@
+"""Autograd's graph as data: its nodes in order, who consumes what, and where routes meet again.
+
+Backward, gradients flow from the loss to the leaves along `next_functions`. A *tensor* of the forward pass is a pair
+(node that made it, number of its output); its *consumers* are the nodes that received it, each with the slot it came
+in by. Everything is iterative: a 1,000-layer net has ten thousand nodes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from typing import Any, TypeAlias
+
+Node: TypeAlias = Any  # torch.autograd.graph.Node; the engine's nodes do not share a Python base class
+Made: TypeAlias = tuple[Node, int]
+"""A tensor of the forward pass: the node that made it and the number of its output."""
+Use: TypeAlias = tuple[Node, int]
+"""One use of a tensor: the consumer and the slot by which it came in."""
+
+ACCUMULATE = "torch::autograd::AccumulateGrad"
+
+
+@dataclass
+class Graph:
+    """All nodes behind one loss. `nodes` starts at the loss: each comes after all its consumers."""
+
+    root: Node
+    anchors: frozenset[Node] = frozenset()
+    """Nodes known to be activations, not computations on parameters (outputs of modules)."""
+    nodes: list[Node] = field(init=False)
+    uses: dict[Made, list[Use]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nodes = _topological(self.root)
+        self.uses = defaultdict(list)
+        for node in self.nodes:
+            for slot, (source, output) in enumerate(node.next_functions):
+                if source is not None:
+                    self.uses[source, output].append((node, slot))
+
+    @cached_property
+    def activations(self) -> set[Node]:
+        """Nodes downstream of an activation; the others only prepare parameters (a transpose, a cast, a norm of
+        weights). A weighted operation with an input that needs no gradient has met the data."""
+        found: set[Node] = set()
+        for node in reversed(self.nodes):
+            sources = [source for source, _ in node.next_functions]
+            if node in self.anchors or any(s in found for s in sources) or meets_data(node):
+                found.add(node)
+        return found
+
+    @cached_property
+    def parametric(self) -> set[Node]:
+        """Activation nodes that a parameter enters directly or through its preparation."""
+        prepared = set(self.nodes) - self.activations
+        return {n for n in self.activations if any(s in prepared for s, _ in n.next_functions if s is not None)}
+
+    @cached_property
+    def _dominators(self) -> tuple[dict[Node, Node], dict[Node, int]]:
+        """Immediate dominator and its depth for each node, seen from the loss: forward, the post-dominator."""
+        above: dict[Node, Node] = {self.root: self.root}
+        depth = {self.root: 0}
+        consumers: dict[Node, list[Node]] = defaultdict(list)
+        for node in self.nodes:
+            if node is not self.root:
+                above[node] = reduce(lambda a, b: _common(above, depth, a, b), consumers.pop(node))
+                depth[node] = depth[above[node]] + 1
+            for source, _ in node.next_functions:
+                if source is not None:
+                    consumers[source].append(node)
+        return above, depth
+
+    def meeting(self, made: Made) -> Node:
+        """Where all routes from a tensor to the loss meet again for the first time."""
+        above, depth = self._dominators
+        return reduce(lambda a, b: _common(above, depth, a, b), [consumer for consumer, _ in self.uses[made]])
+
+    def forks(self) -> Iterator[Made]:
+        """Tensors with several consumers, in the order of the forward pass."""
+        made = [(node, output) for (node, output), uses in self.uses.items() if len(uses) > 1]
+        position = {node: i for i, node in enumerate(self.nodes)}
+        yield from sorted(made, key=lambda m: (-position[m[0]], m[1]))
+
+    def route(self, starts: Iterable[Node], end: Node) -> Iterator[Node]:
+        """The nodes from consumers of a tensor up to `end`, where its routes meet again; `end` is left out."""
+        stack = [node for node in starts if node is not end]
+        seen = set(stack)
+        while stack:
+            node = stack.pop()
+            yield node
+            for consumer, _ in self.uses_of_node[node]:
+                if consumer is not end and consumer not in seen:
+                    seen.add(consumer)
+                    stack.append(consumer)
+
+    @cached_property
+    def uses_of_node(self) -> dict[Node, list[Use]]:
+        """All uses of all outputs of a node."""
+        uses: dict[Node, list[Use]] = defaultdict(list)
+        for (node, _), found in self.uses.items():
+            uses[node].extend(found)
+        return uses
+
+
+def operation(node: Node) -> str:
+    """What the node differentiates: 'Convolution' for 'ConvolutionBackward0'."""
+    name = str(node.name()).rsplit("::", 1)[-1]
+    return name.rstrip("0123456789").removesuffix("Backward")
+
+
+_WEIGHTED = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Baddbmm", "Linear", "Embedding", "Addmv", "Mv")
+
+
+def is_weighted(node: Node) -> bool:
+    """A convolution, a matrix product or a table look-up: what a layer of weights becomes."""
+    return operation(node) in _WEIGHTED
+
+
+def meets_data(node: Node) -> bool:
+    """A weighted operation on an input that needs no gradient: the first layer on the data."""
+    return is_weighted(node) and (operation(node) == "Embedding" or any(s is None for s, _ in node.next_functions))
+
+
+def _topological(root: Node) -> list[Node]:
+    waiting: dict[Node, int] = defaultdict(int)
+    seen, stack = {root}, [root]
+    while stack:
+        for node, _ in stack.pop().next_functions:
+            if node is not None:
+                waiting[node] += 1
+                if node not in seen:
+                    seen.add(node)
+                    stack.append(node)
+    order, ready = [], [root]
+    while ready:
+        order.append(ready.pop())
+        for node, _ in order[-1].next_functions:
+            if node is not None:
+                waiting[node] -= 1
+                if not waiting[node]:
+                    ready.append(node)
+    return order
+
+
+def _common(above: dict[Node, Node], depth: dict[Node, int], a: Node, b: Node) -> Node:
+    """Lowest common ancestor in the dominator tree."""
+    while a is not b:
+        if depth[a] < depth[b]:
+            b = above[b]
+        else:
+            a = above[a]
+    return a

@@ -1,0 +1,69 @@
+"""From (model, batch, criterion or step) to one scalar loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradpath.errors import TraceError
+
+
+def compute_loss(
+    model: nn.Module,
+    batch: Any,
+    criterion: Callable[..., Any] | None,
+    step: Callable[..., Any] | None,
+) -> Tensor:
+    """The loss of one batch.
+
+    step(model, batch) if given. With a criterion, the batch is a pair (input, target) and the loss is
+    criterion(output, target). With neither, the output is a scalar, has `.loss`, or a key "loss". An input that is a
+    mapping becomes keyword arguments, a tuple becomes positional ones.
+    Raises TraceError when the loss is not one number that depends on a parameter.
+    """
+    if step is not None:
+        return _checked(step(model, batch), "step(model, batch) returned")
+    if criterion is None:
+        return _checked(_loss_of(_call(model, batch)), "the model's output is")
+    if isinstance(batch, (str, bytes, Mapping, Tensor)) or not hasattr(batch, "__len__") or len(batch) != 2:
+        raise TraceError(
+            f"with a criterion the batch must be a pair (input, target), got {_describe(batch)}: "
+            "pass a pair, or a step=function(model, batch) that returns the loss"
+        )
+    output = _call(model, batch[0])
+    return _checked(criterion(output, batch[1]), "criterion(output, target) returned")
+
+
+def _call(model: nn.Module, inputs: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _loss_of(output: Any) -> Any:
+    if isinstance(output, Mapping) and "loss" in output:
+        return output["loss"]
+    return getattr(output, "loss", output)
+
+
+def _checked(loss: Any, what: str) -> Tensor:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        raise TraceError(
+            f"{what} {_describe(loss)}, not one number: give a criterion(output, target) or a step(model, batch) "
+            "that returns a scalar loss"
+        )
+    if loss.grad_fn is None:
+        grad = "inside torch.no_grad()" if not torch.is_grad_enabled() else "no parameter requires a gradient?"
+        raise TraceError(f"the loss has no graph behind it ({grad}): nothing can be traced")
+    return loss
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,97 @@
+"""Norms and inner products that neither underflow nor overflow, cheap enough for every layer of a model.
+
+A plain-56's stem gradient of 7e-24 squares to 0 in float32, so sums are taken in float64. Converting whole tensors
+costs eight times a float32 norm on a CPU; so rows of 4,096 elements are reduced in float32 and their results summed
+in float64 (relative error about 1e-7), and only tensors whose squares could leave float32's range are converted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+_ROW = 4096
+_SAFE = (1e-10, 1e15)  # norms within: no row that matters has squares outside float32's range
+
+
+def log10(value: float) -> float:
+    """log10 of a norm: -inf for an exact zero, NaN for anything not finite."""
+    if not math.isfinite(value):
+        return math.nan
+    return math.log10(value) if value > 0 else -math.inf
+
+
+def norm(tensor: Tensor) -> float:
+    """‖tensor‖₂ as a Python float; inf or NaN only where the tensor holds such elements."""
+    flat = _flat(tensor.detach())
+    if _by_rows(flat):
+        value = _norm_by_rows(flat)
+        if _SAFE[0] < value < _SAFE[1]:
+            return value
+    wide, factor = _wide(flat)
+    return float(torch.linalg.vector_norm(wide)) * factor
+
+
+def norm_together(tensors: Iterable[Tensor]) -> float:
+    """‖·‖₂ of several tensors as one vector."""
+    return math.hypot(*(norm(tensor) for tensor in tensors))
+
+
+def rms(tensor: Tensor) -> float:
+    """Root mean square over all elements; 0 for an empty tensor."""
+    return norm(tensor) / math.sqrt(tensor.numel()) if tensor.numel() else 0.0
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    """⟨a, b⟩ of two tensors of one shape, summed in float64."""
+    if a.stride() != b.stride():
+        a, b = a.contiguous(), b.contiguous()
+    a, b = _flat(a.detach()), _flat(b.detach())
+    if _by_rows(a) and _by_rows(b):
+        value = _dot_by_rows(a, b)
+        if _SAFE[0] ** 2 < abs(value) < _SAFE[1] ** 2:
+            return value
+    (a, factor_a), (b, factor_b) = _wide(a), _wide(b)
+    return float(torch.dot(a, b)) * factor_a * factor_b
+
+
+def _by_rows(flat: Tensor) -> bool:
+    return flat.dtype == torch.float32 and flat.numel() > _ROW and _has_float64(flat)
+
+
+def _norm_by_rows(flat: Tensor) -> float:
+    whole = flat.numel() // _ROW * _ROW
+    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1).double()
+    return math.hypot(float(torch.linalg.vector_norm(rows)), float(torch.linalg.vector_norm(flat[whole:].double())))
+
+
+def _dot_by_rows(a: Tensor, b: Tensor) -> float:
+    whole = a.numel() // _ROW * _ROW
+    rows = torch.linalg.vecdot(a[:whole].view(-1, _ROW), b[:whole].view(-1, _ROW))
+    return float(rows.double().sum()) + float(torch.dot(a[whole:].double(), b[whole:].double()))
+
+
+def _wide(flat: Tensor) -> tuple[Tensor, float]:
+    """The tensor with its squares in range, and the factor taken out for that: float64 holds the squares of all
+    narrower types; float64 itself, and devices without it, are scaled by the largest element."""
+    if flat.dtype != torch.float64 and _has_float64(flat):
+        return flat.double(), 1.0
+    largest = float(flat.abs().max()) if flat.numel() else 0.0
+    return (flat / largest, largest) if 0 < largest < math.inf else (flat, 1.0)
+
+
+def _has_float64(tensor: Tensor) -> bool:
+    return tensor.device.type != "mps"
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """The elements in the order they lie in memory: no copy for any dense layout, channels-last included."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    if tensor.is_sparse:
+        tensor = tensor.to_dense()
+    order = sorted(range(tensor.dim()), key=lambda d: -tensor.stride(d))
+    return tensor.permute(order).reshape(-1)

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "trace": "gradpath.flow",
     "circuit": "gradpath.circuits",
-    "compare": "gradpath.training",
+    "compare": "gradpath.cli._jobs",
     "train": "gradpath.training",
     "render": "gradpath.report",
     "read": "gradpath.record",
@@ -25,13 +25,13 @@ __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from gradpath.circuits import circuit as circuit
+    from gradpath.cli._jobs import compare as compare
     from gradpath.flow import trace as trace
     from gradpath.nets import build as build
     from gradpath.nets import load_weights as load_weights
     from gradpath.record import NetSpec as NetSpec
     from gradpath.record import read as read
     from gradpath.report import render as render
-    from gradpath.training import compare as compare
     from gradpath.training import train as train
 
 

@@ -45,9 +45,11 @@ def plan_forks(graph: Graph) -> list[ForkPlan]:
 def _plan(graph: Graph, made: Made) -> ForkPlan:
     uses, meeting = graph.uses[made], graph.meeting(made)
     merge = merge_kind(meeting)
+    if made[0] not in graph.activations:  # a parameter, or something computed from parameters alone
+        return ForkPlan(made, "shared", merge, meeting, uses, ["branch"] * len(uses))
     kinds = [classify_route(graph, graph.route([consumer], meeting)) for consumer, _ in uses]
     parametric = holds_parameter(graph, graph.route([consumer for consumer, _ in uses], meeting))
-    return ForkPlan(made, fork_kind(graph, made, merge, kinds, parametric), merge, meeting, uses, kinds)
+    return ForkPlan(made, fork_kind(merge, kinds, parametric), merge, meeting, uses, kinds)
 
 
 def branch_ends(graph: Graph, forks: list[ForkPlan]) -> set[Made]:

@@ -93,5 +93,6 @@ def _flat(tensor: Tensor) -> Tensor:
         tensor = torch.view_as_real(tensor)
     if tensor.is_sparse:
         tensor = tensor.to_dense()
-    order = sorted(range(tensor.dim()), key=lambda d: -tensor.stride(d))
+    strides = tensor.stride()
+    order = sorted(range(tensor.dim()), key=lambda d: -strides[d])
     return tensor.permute(order).reshape(-1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gradpath.flow._graph import Graph, Made, Node, is_weighted, operation
+from gradpath.flow._graph import Graph, Node, is_weighted, operation
 from gradpath.record._flow import EdgeKind, ForkKind, Merge
 
 # Linear in the activation and free of parameters: what a skip may consist of.
 _PASS = frozenset(
-    """Add Sub Neg Cat Stack View UnsafeView ReshapeAlias AsStrided Slice Select Narrow Split SplitWithSizes Unbind
-    Chunk ConstantPadNd ReflectionPad1D ReflectionPad2D ReplicationPad1D ReplicationPad2D Clone ToCopy T Transpose 
+    """Add Sub Rsub Neg Cat Stack View UnsafeView ReshapeAlias AsStrided Slice Select Narrow Split SplitWithSizes Unbind
+    Chunk ConstantPadNd ReflectionPad1D ReflectionPad2D ReplicationPad1D ReplicationPad2D Clone ToCopy T Transpose
     Permute Squeeze Unsqueeze Expand Repeat Flip Roll Alias AvgPool1D AvgPool2D AvgPool3D MkldnnAdaptiveAvgPool2D
     AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Mean Sum PixelShuffle PixelUnshuffle UpsampleNearest1D
     UpsampleNearest2D UpsampleBilinear2D UpsampleLinear1D Index IndexSelect Gather CopySlices CopyBackwards
@@ -72,10 +72,8 @@ def merge_kind(node: Node) -> Merge:
     return "multiply" if name in ("Mul", "Mm", "Bmm", "Baddbmm") else "other"
 
 
-def fork_kind(graph: Graph, made: Made, merge: Merge, kinds: list[EdgeKind], holds_parameter: bool) -> ForkKind:
-    """Which of design's forks this is: only residual forks count in path lengths."""
-    if made[0] not in graph.activations:
-        return "shared"
+def fork_kind(merge: Merge, kinds: list[EdgeKind], holds_parameter: bool) -> ForkKind:
+    """What a fork of an activation is: only residual forks count in path lengths."""
     if merge in ("add", "concat") and holds_parameter and {"skip", "projection"} & set(kinds):
         return "residual"
     return "other" if holds_parameter else "inner"

@@ -86,7 +86,8 @@ class Fork(Record):
     """Scope and operation that made the tensor."""
     kind: ForkKind
     """residual: its routes meet again in an add or concat, with a skip or projection and a route that holds a
-    parameter. inner: inside a norm, gate or activation. shared: a parameter used several times. other: parallel routes without a skip."""
+    parameter. inner: inside a norm, gate or activation. shared: a parameter used several times. other: parallel
+    routes without a skip."""
     merge: Merge
     """Where its routes meet again (immediate post-dominator)."""
     shape: tuple[int, ...]

@@ -11,6 +11,8 @@ from gradpath.record._net import Family, NetSpec, NormKind
 
 Precision = Literal["float32", "bfloat16"]
 Layout = Literal["contiguous", "channels_last"]
+Schedule = Literal["one-cycle", "step"]
+Augment = Literal["none", "flip", "crop-flip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +61,12 @@ class Recipe(Record):
     batch_size: int = 32
     learning_rate: float = 0.05
     """The peak of the schedule."""
-    schedule: Literal["one-cycle", "step"] = "one-cycle"
+    schedule: Schedule = "one-cycle"
     """one-cycle: linear up from a tenth over the first quarter, then linear down to 0.
     step: divided by 10 after half and after three quarters of the steps."""
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    augment: Literal["none", "flip", "crop-flip"] = "none"
+    augment: Augment = "none"
     """crop-flip: pad by 4 zeros, crop at a random place, flip left to right at random."""
 
 

@@ -1,0 +1,70 @@
+"""The command line: parse, call, print. Commands are imported when they are asked for, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from gradpath import __version__
+from gradpath.cli._console import make_safe
+from gradpath.errors import GradpathError
+
+_DOORS = {  # door → command → (module, one line)
+    "Learn": {
+        "explain": ("explain", "the chain rule, gate by gate: a circuit with its numbers, step by step"),
+        "compare": ("compare", "train plain, residual and dense nets side by side, and say what was seen"),
+    },
+    "Build": {
+        "train": ("train", "train one net and keep its weights and its record"),
+        "eval": ("evaluate", "count how many test images a file of weights gets right"),
+    },
+}
+_LOOK = "Look: in Python, gradpath.trace(model, batch, criterion) shows where the gradient of your own model goes."
+
+
+class _Doors(click.Group):
+    """A group whose commands lie behind three doors and are loaded on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for commands in _DOORS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for commands in _DOORS.values():
+            if cmd_name in commands:
+                module = importlib.import_module(f"gradpath.cli.{commands[cmd_name][0]}")
+                command: click.Command = module.command
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for door, commands in _DOORS.items():
+            with formatter.section(door):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
+
+
+@click.group(cls=_Doors, epilog=_LOOK, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gradpath")
+def cli() -> None:
+    """Why deep networks train, or do not: see where the gradient dies and which path still carries it."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 interrupted, results saved."""
+    make_safe()
+    try:
+        code = cli.main(prog_name="gradpath", standalone_mode=False)
+    except GradpathError as error:
+        click.echo(f"gradpath: {error}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("gradpath: interrupted", err=True)
+        code = 3
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,39 @@
+"""Output that is safe on any console: what its encoding lacks is replaced by something readable, never a traceback."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from typing import IO, Any
+
+_PLAIN = {
+    "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "…": "...", "→": "->", "←": "<-", "▸": ">", "◂": "<", "∂": "d",
+    "≈": "~", "≤": "<=", "≥": ">=", "Σ": "sum", "∏": "prod", "Π": "prod", "√": "sqrt", "‖": "|", "⟨": "<", "⟩": ">",
+    "✓": "ok", "✗": "x", "•": "*", "█": "#", "▓": "#", "░": ".", "━": "=", "─": "-", "│": "|", "┌": "+", "┐": "+",
+    "└": "+", "┘": "+", "├": "+", "┤": "+", "┬": "+", "┴": "+", "┼": "+", "╭": "+", "╮": "+", "╯": "+", "╰": "+",
+    "╸": "=", "╺": "-", "╶": "-", "╴": "-", "“": '"', "”": '"', "‘": "'", "’": "'", "²": "^2", "ⁿ": "^n", "₁": "1",
+    "₂": "2", "ₙ": "_n", "ᵢ": "_i", "π": "pi", "λ": "lambda", "±": "+-", "\u00a0": " ",
+}  # fmt: skip
+
+
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(char, "?") for char in text), error.end
+
+
+def make_safe() -> None:
+    """Let stdout and stderr replace what they cannot encode."""
+    codecs.register_error("gradpath", _replace)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="gradpath")
+
+
+def width_of(stream: IO[str], default: int = 80) -> int:
+    """Columns of a terminal, `default` for pipes and files."""
+    import shutil
+
+    return max(shutil.get_terminal_size((default, 24)).columns, 40) if stream.isatty() else default

@@ -1,0 +1,30 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+data = click.option(
+    "--data",
+    metavar="DATA",
+    default="fashion-mini",
+    show_default=True,
+    help="fashion-mini (shipped), an .npz file, or a folder of IDX files (MNIST family).",
+)
+seed = click.option("--seed", default=0, show_default=True, help="Of the initial weights and the order of the images.")
+device = click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps. Default: the best there is.")
+quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+as_format = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."
+)
+
+
+def output(what: str) -> Callable[[F], F]:
+    """--output FOLDER, with `what` goes into it."""
+    return click.option("--output", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help=what)

@@ -1,0 +1,65 @@
+"""`gradpath compare`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from gradpath.cli import _options
+from gradpath.cli._console import width_of
+
+
+@click.command("compare")
+@_options.data
+@click.option("--depth", type=int, help="Depth of the deep nets, 6n+2.  [default: 56, with --quick 32]")
+@click.option("--epochs", type=int, help="Epochs of each net.  [default: as many as fit]")
+@click.option("--minutes", type=float, help="Time to fit the epochs into.  [default: 5, with --quick 1]")
+@click.option("--quick", is_flag=True, help="Three nets of depth 32, about one minute.")
+@_options.seed
+@_options.device
+@_options.output("Folder for the record, the report and the weights.  [default: runs/compare-TIME]")
+@_options.as_format
+@_options.quiet
+def command(
+    data: str,
+    depth: int | None,
+    epochs: int | None,
+    minutes: float | None,
+    quick: bool,
+    seed: int,
+    device: str | None,
+    output: Path | None,
+    form: str,
+    quiet: bool,
+) -> int:
+    """Train plain, residual and dense networks side by side on real images, and say what was seen.
+
+    Plain nets without norm (the article's case), plain nets with BatchNorm at two depths, a residual net and a dense
+    one. Measures the machine, fits the epochs to the time, then writes compare.json, report.html, report.png and
+    each net's weights.
+    """
+    from gradpath.cli._jobs import compare
+    from gradpath.cli._live import Display
+    from gradpath.report import as_text
+
+    folder = output or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
+    with Display(quiet) as display:
+        comparison = compare(
+            data,
+            depth=depth,
+            epochs=epochs,
+            minutes=minutes,
+            quick=quick,
+            seed=seed,
+            device=device,
+            output=folder,
+            listener=display,
+            notice=lambda line: click.echo(line, err=True),
+        )
+    click.echo(comparison.to_json() if form == "json" else as_text(comparison, width_of(sys.stdout)))
+    if not quiet:
+        click.echo(f"written to {folder}", err=True)
+    return 3 if comparison.interrupted else 0

@@ -1,0 +1,69 @@
+"""`gradpath train`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from gradpath.cli import _options
+from gradpath.cli._console import width_of
+from gradpath.record import Execution, Recipe
+from gradpath.record._run import Augment, Precision, Schedule
+
+
+@click.command("train")
+@click.argument("net")
+@_options.data
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True, help="Peak.")
+@click.option("--schedule", type=click.Choice(["one-cycle", "step"]), default="one-cycle", show_default=True)
+@click.option("--augment", type=click.Choice(["none", "flip", "crop-flip"]), default="crop-flip", show_default=True)
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="Default: the fastest, measured.")
+@_options.seed
+@_options.device
+@_options.output("Folder for run.json and the weights.  [default: runs/NET-TIME]")
+@_options.as_format
+@_options.quiet
+def command(
+    net: str,
+    data: str,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    schedule: Schedule,
+    augment: Augment,
+    precision: Precision | None,
+    seed: int,
+    device: str | None,
+    output: Path | None,
+    form: str,
+    quiet: bool,
+) -> int:
+    """Train NET, such as resnet-20, plain-56 or densenet-bc-100-12, and keep its weights and its record."""
+    from gradpath.cli._live import Display
+    from gradpath.report import as_text
+    from gradpath.training import train
+
+    folder = output or Path("runs") / f"{net}-{datetime.now():%Y%m%d-%H%M%S}"
+    recipe = Recipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        augment=augment,
+    )
+    execution = None
+    if precision is not None:
+        execution = Execution(precision=precision, layout="channels_last", reason="asked for")
+    with Display(quiet) as display:
+        record = train(
+            net, data, recipe=recipe, seed=seed, device=device, execution=execution, output=folder, listener=display
+        )
+    click.echo(record.to_json() if form == "json" else as_text(record, width_of(sys.stdout)))
+    if not quiet:
+        click.echo(f"written to {folder}", err=True)
+    return 3 if record.interrupted else 0

@@ -1,0 +1,162 @@
+"""What this machine is, and which way of computing a training step is fastest on it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradpath.errors import UserError
+from gradpath.nets import NetSpec, build, macs
+from gradpath.record import Execution, Machine
+from gradpath.record._run import Layout, Precision
+
+PROBE_SECONDS = 3.0
+_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+_BF16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
+_CLEARLY_FASTER = 0.95  # a change of precision or layout must save 5 %; less is noise
+
+
+def machine(device: torch.device) -> Machine:
+    """Facts about this machine, for the record."""
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        processor=_processor(),
+        cpu_features=tuple(sorted(cpu_features())),
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device asked for, else CUDA, else MPS, else the CPU. Raises UserError for one that is not there."""
+    if name is None:
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else ("mps" if mps else "cpu"))
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}): try --device cpu") from error
+    return device
+
+
+def cpu_features() -> set[str]:
+    """The instruction sets that matter here, read from the system; empty where it does not tell."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return {torch.backends.cpu.get_cpu_capability().lower()} & set(_FEATURES)
+    lines = (line for line in info.read_text().splitlines() if line.lower().startswith(("flags", "features")))
+    return set(next(lines, "").split()) & set(_FEATURES)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed in hardware. Read from the CPU's features: trying it without can take minutes."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(cpu_features() & _BF16_FEATURES)
+
+
+def memory_format(layout: Layout) -> torch.memory_format:
+    return torch.channels_last if layout == "channels_last" else torch.contiguous_format
+
+
+def precision_context(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Autocast for bfloat16, nothing for float32."""
+    if precision == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Probe:
+    """Measures training steps until its time is used up."""
+
+    def __init__(self, device: torch.device, batch_size: int, limit_seconds: float = PROBE_SECONDS) -> None:
+        self.device, self.batch_size = device, batch_size
+        self._end = time.perf_counter() + limit_seconds
+        self._seconds_per_mac = 0.0  # of the last measurement, building included: what the next one will cost
+
+    def step_seconds(self, spec: NetSpec, precision: Precision, layout: Layout) -> float | None:
+        """Seconds of one training step of a net; None when the time left is not enough to measure it."""
+        expected = self._seconds_per_mac * macs(spec)
+        if time.perf_counter() + expected > self._end:
+            return None
+        begin = time.perf_counter()
+        step = _training_step(spec, self.device, self.batch_size, precision, layout)
+        warm = _timed(step, self.device)
+        again = _timed(step, self.device) if time.perf_counter() + warm < self._end else warm
+        self._seconds_per_mac = (time.perf_counter() - begin) / macs(spec)
+        return min(warm, again)
+
+    def choose(self, spec: NetSpec) -> Execution:
+        """The fastest way on this machine, measured on the shallowest net of the spec's kind."""
+        step, rest, _ = spec.depth_rule
+        small = replace(spec, depth=step + rest)
+        ways: list[tuple[Precision, Layout]] = [("float32", "channels_last"), ("float32", "contiguous")]
+        if has_bf16(self.device):
+            ways.append(("bfloat16", "channels_last"))
+        times = {way: t for way in ways if (t := self.step_seconds(small, *way)) is not None}
+        if not times:
+            return Execution(
+                precision="float32", layout="channels_last", reason="not measured: the probe's time was up"
+            )
+        best = min(times, key=lambda way: times[way])
+        if times[best] > _CLEARLY_FASTER * times.get(ways[0], float("inf")):
+            best = ways[0]
+        return Execution(precision=best[0], layout=best[1], reason=_reason(times, best, has_bf16(self.device)))
+
+
+def _reason(times: dict[tuple[Precision, Layout], float], best: tuple[Precision, Layout], bf16: bool) -> str:
+    measured = ", ".join(f"{p} {n} {1000 * t:.0f} ms" for (p, n), t in times.items())
+    without = "" if bf16 else "; bfloat16 was not tried: this machine does not compute it in hardware"
+    return f"fastest of one small step each ({measured}){without}" if len(times) > 1 else f"{measured}{without}"
+
+
+def _training_step(
+    spec: NetSpec, device: torch.device, batch_size: int, precision: Precision, layout: Layout
+) -> Callable[[], None]:
+    with torch.random.fork_rng(devices=[]):
+        net: nn.Module = build(spec).to(device).to(memory_format=memory_format(layout))  # type: ignore[call-overload]
+        images = torch.randn(batch_size, spec.input_channels, spec.input_size, spec.input_size)
+        labels = torch.randint(spec.classes, (batch_size,), device=device)
+    images = images.to(device).contiguous(memory_format=memory_format(layout))  # N C H W
+    optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, nesterov=True)
+
+    def step() -> None:
+        with precision_context(precision, device):
+            loss: Tensor = F.cross_entropy(net(images).float(), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
+
+
+def _timed(step: Callable[[], None], device: torch.device) -> float:
+    begin = time.perf_counter()
+    step()
+    synchronise(device)
+    return time.perf_counter() - begin

@@ -1,0 +1,183 @@
+"""Training one net, from its specification to its record and its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from gradpath.flow import trace
+from gradpath.nets import NetSpec, Network, build, macs, parameters, resolve, save_weights
+from gradpath.record import Execution, Flow, GradientHistory, Recipe, RunRecord, Trial
+from gradpath.training._data import Images, load_images
+from gradpath.training._events import Listener, NetDone, NetStarted, ignore
+from gradpath.training._loop import Loop, Outcome
+from gradpath.training._machine import Probe, machine, pick_device
+
+_PROBE_IMAGES = 32  # traced before and after training: always the first test images, in train mode
+TRAIN_RECIPE = Recipe(epochs=10, batch_size=128, learning_rate=0.1, augment="crop-flip")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One net to train, and how."""
+
+    name: str
+    spec: NetSpec
+    recipe: Recipe
+    learning_rates: Sequence[float] = ()
+    """Rates to try before training, for `trial_steps` steps each; empty: the recipe's is used."""
+    trial_steps: int = 0
+
+
+def train(
+    net: NetSpec | str,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    recipe: Recipe = TRAIN_RECIPE,
+    seed: int = 0,
+    device: str | None = None,
+    execution: Execution | None = None,
+    output: str | os.PathLike[str] | None = None,
+    listener: Listener = ignore,
+) -> RunRecord:
+    """Train one net and return its record.
+
+    Args:
+        net: a specification or a name such as 'resnet-20'; a name takes classes, size and channels from the data.
+        data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
+        output: a folder for run.json and weights.safetensors; None writes nothing.
+        execution: precision and memory layout; None measures which is fastest (at most 3 seconds).
+        listener: called with news (`gradpath.training.events`).
+
+    Raises DataError, SpecError, UserError. Ctrl-C ends the training: the record says `interrupted`.
+    """
+    images = load_images(data)
+    spec = fitting(net, images)
+    where = pick_device(device)
+    if execution is None:
+        execution = Probe(where, recipe.batch_size).choose(spec)
+    folder = None if output is None else Path(output)
+    record = run_job(Job(spec.label, spec, recipe), images.to(where), execution, seed, listener, folder)
+    if folder is not None:
+        record.save(folder / "run.json")
+    return record
+
+
+def fitting(net: NetSpec | str, images: Images) -> NetSpec:
+    """The specification with the classes, channels and size of the images."""
+    info = images.info
+    if isinstance(net, NetSpec):
+        return net
+    return resolve(net, classes=len(info.classes), input_size=info.image_size, input_channels=info.channels)
+
+
+def run_job(
+    job: Job, images: Images, execution: Execution, seed: int, listener: Listener, folder: Path | None
+) -> RunRecord:
+    """Choose a learning rate if asked to, trace, train, trace again, save the weights."""
+    record = _blank_record(job, images, execution, seed)
+    if job.learning_rates:
+        listener(NetStarted(record, "choosing a learning rate"))
+        trials, interrupted = _try_rates(job, images, execution, seed)
+        record = replace(record, trials=trials, interrupted=interrupted)
+        record = replace(record, recipe=replace(job.recipe, learning_rate=best_rate(trials, job.recipe.learning_rate)))
+    if not record.interrupted:
+        listener(NetStarted(record, "training"))
+        record = _train_and_trace(record, images, listener, folder)
+    listener(NetDone(record))
+    return record
+
+
+def _train_and_trace(record: RunRecord, images: Images, listener: Listener, folder: Path | None) -> RunRecord:
+    net = _fresh(record.spec, record.seed)
+    loop = Loop(net, images, record.recipe, record.execution, record.seed, listener, record.name)
+    before = _look(net, images, loop)
+    weighted = [layer.scope for layer in before.layers if layer.weighted]
+    loop.watch(net.get_submodule(weighted[0]), net.get_submodule(weighted[-1]))
+    outcome = loop.run()
+    done = outcome.diverged_at_step is None and not outcome.interrupted
+    return replace(
+        record,
+        epochs=tuple(outcome.epochs),
+        steps=outcome.steps,
+        diverged_at_step=outcome.diverged_at_step,
+        interrupted=outcome.interrupted,
+        gradient=GradientHistory(initial=before, final=_look(net, images, loop) if done else None),
+        weights=None if folder is None or not done else _save(net, folder, record, images),
+    )
+
+
+def _look(net: Network, images: Images, loop: Loop) -> Flow:
+    """Trace the probe images in float32 and train mode: what the next training step would see."""
+    inputs = loop.batches.normalise(images.test_images[:_PROBE_IMAGES])
+    net.train()
+    return trace(net, (inputs, images.test_labels[:_PROBE_IMAGES]), F.cross_entropy)
+
+
+def _save(net: Network, folder: Path, record: RunRecord, images: Images) -> str:
+    file = folder / f"{record.name.replace(' ', '-').lower()}.safetensors"
+    return save_weights(net, file, images.info).name
+
+
+def _blank_record(job: Job, images: Images, execution: Execution, seed: int) -> RunRecord:
+    return RunRecord(
+        name=job.name,
+        family=job.spec.family,
+        depth=job.spec.depth,
+        norm=job.spec.norm,
+        parameters=parameters(job.spec),
+        macs=macs(job.spec),
+        seed=seed,
+        spec=job.spec,
+        recipe=job.recipe,
+        execution=execution,
+        data=images.info,
+        machine=machine(images.train_images.device),
+        epochs=(),
+        steps=0,
+        diverged_at_step=None,
+        interrupted=False,
+        trials=(),
+        gradient=None,
+        weights=None,
+    )
+
+
+def _fresh(spec: NetSpec, seed: int) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(spec)
+
+
+def _try_rates(job: Job, images: Images, execution: Execution, seed: int) -> tuple[tuple[Trial, ...], bool]:
+    """A short run at each learning rate; stops at Ctrl-C."""
+    trials: list[Trial] = []
+    for rate in job.learning_rates:
+        epochs = -(-job.trial_steps // max(images.info.train_images // job.recipe.batch_size, 1))
+        recipe = replace(job.recipe, learning_rate=rate, epochs=epochs)
+        loop = Loop(_fresh(job.spec, seed), images, recipe, execution, seed, ignore, job.name)
+        loop.steps = job.trial_steps  # the whole schedule within the trial
+        outcome = loop.run(job.trial_steps)
+        if outcome.interrupted:
+            return tuple(trials), True
+        trials.append(Trial(learning_rate=rate, steps=outcome.steps, loss=_late_loss(outcome)))
+    return tuple(trials), False
+
+
+def _late_loss(outcome: Outcome) -> float:
+    if outcome.diverged_at_step is not None:
+        return float("inf")
+    late = outcome.losses[-max(len(outcome.losses) // 4, 1) :]
+    return sum(late) / len(late)
+
+
+def best_rate(trials: Sequence[Trial], otherwise: float) -> float:
+    """The rate of the lowest loss; the smallest rate where all diverged."""
+    if not trials:
+        return otherwise
+    return min(trials, key=lambda trial: (trial.loss, trial.learning_rate)).learning_rate

@@ -9,10 +9,10 @@ demo: $(INSTALLED)          ## the main job: train plain, residual and dense net
 	$(BIN)/gradpath compare
 
 test: $(INSTALLED)          ## every test but the slow ones (at most 6 minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-all: $(INSTALLED)      ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)         ## formatting, lint, types
 	$(BIN)/ruff format --check src tests bench scripts

@@ -69,7 +69,7 @@ def load_images(source: str | os.PathLike[str] | None = None) -> Images:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [part for part in _PARTS if part not in archive]
             if missing:
                 found = ", ".join(archive.files) or "nothing"

@@ -1,0 +1,158 @@
+"""From a specification to a network of blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradpath.errors import SpecError
+from gradpath.nets._blocks import (
+    EXPANSION,
+    DenseBottleneckLayer,
+    DenseLayer,
+    PostBasic,
+    PostBottleneck,
+    PreBasic,
+    PreBottleneck,
+    StageBlock,
+    Transition,
+    make_conv,
+    make_norm,
+)
+from gradpath.nets._init import initialise
+from gradpath.nets._names import resolve
+from gradpath.nets._protocol import Block
+from gradpath.record import NetSpec
+
+STAGES = 3
+_STAGE_BLOCKS: dict[tuple[str, bool], type[StageBlock]] = {
+    ("post", False): PostBasic,
+    ("post", True): PostBottleneck,
+    ("pre", False): PreBasic,
+    ("pre", True): PreBottleneck,
+}
+
+
+class Stem(nn.Module):
+    """A 3×3 convolution at full resolution; in post-activation nets with norm and ReLU."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.post = not spec.preactivated
+        self.conv = make_conv(spec, spec.input_channels, spec.width, 3)
+        self.norm = make_norm(spec, spec.width) if self.post else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x))
+        return F.relu(out) if self.post else out  # N width H W
+
+
+class Head(nn.Module):
+    """The mean over all pixels and a linear layer; in pre-activation and dense nets norm and ReLU first."""
+
+    def __init__(self, spec: NetSpec, channels: int) -> None:
+        super().__init__()
+        self.pre = spec.preactivated
+        self.norm = make_norm(spec, channels) if self.pre else nn.Identity()
+        self.linear = nn.Linear(channels, spec.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pre:
+            x = F.relu(self.norm(x))
+        out: Tensor = self.linear(x.mean((2, 3)))  # N classes
+        return out
+
+
+class Network(nn.Module):
+    """`stem`, `stages` (three sequences of blocks) and `head`: N C H W → N classes (logits).
+
+    Every block lies in a stage and a stage has one resolution at its output: the block that halves the resolution
+    (strided, or a dense net's transition) is the first of the next stage.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.stem = Stem(spec)
+        stages, channels = _dense_stages(spec) if spec.family == "dense" else _stages(spec)
+        self.stages = nn.Sequential(*(nn.Sequential(*blocks) for blocks in stages))
+        self.head = Head(spec, channels)
+        self._warned_of_size = False
+        initialise(self, spec.init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N C H W → N classes. Raises SpecError for other channels than the net's; warns once of another size."""
+        self._check_input(x)
+        out: Tensor = self.head(self.stages(self.stem(x)))
+        return out
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks, in the order of the forward pass."""
+        for stage in self.stages:
+            yield from cast("Iterable[Block]", stage)
+
+    def _check_input(self, x: Tensor) -> None:
+        spec = self.spec
+        if x.dim() != 4 or x.shape[1] != spec.input_channels:
+            raise SpecError(
+                f"{spec.label} takes images N×{spec.input_channels}×H×W, got {'×'.join(map(str, x.shape))}: "
+                f"give it such a batch, or build it with input_channels=..."
+            )
+        height, width = x.shape[2:]
+        if (height, width) != (spec.input_size, spec.input_size) and not self._warned_of_size:
+            self._warned_of_size = True
+            warnings.warn(
+                f"{spec.label} is built for {spec.input_size}×{spec.input_size} images, fed {height}×{width}: it "
+                f"runs, but with another receptive field and cost than meant; build it with input_size=... to agree",
+                stacklevel=2,
+            )
+
+
+def build(spec: NetSpec | str, **overrides: Any) -> Network:
+    """The network of a specification or of a name such as 'resnet-110', with fields of NetSpec overridden.
+
+    build("densenet-bc-100-12", classes=100). Raises SpecError for what does not make a network.
+    """
+    if isinstance(spec, str):
+        return Network(resolve(spec, **overrides))
+    return Network(dataclasses.replace(spec, **overrides))
+
+
+def _stages(spec: NetSpec) -> tuple[list[list[Block]], int]:
+    """The blocks of a plain or residual net by stage, and the channels that leave the last."""
+    kind = _STAGE_BLOCKS[spec.activation, spec.bottleneck]
+    stages: list[list[Block]] = []
+    channels = spec.width
+    for stage in range(STAGES):
+        channels_out = spec.width * 2**stage * (EXPANSION if spec.bottleneck else 1)
+        blocks: list[Block] = []
+        for index in range(spec.blocks_per_stage):
+            stride = 2 if stage > 0 and index == 0 else 1
+            blocks.append(kind(spec, channels, channels_out, stride, first=index == 0))
+            channels = channels_out
+        stages.append(blocks)
+    return stages, channels
+
+
+def _dense_stages(spec: NetSpec) -> tuple[list[list[Block]], int]:
+    """The layers and transitions of a dense net by stage, and the channels that leave the last."""
+    kind = DenseBottleneckLayer if spec.bottleneck else DenseLayer
+    stages: list[list[Block]] = []
+    channels = spec.width
+    for stage in range(STAGES):
+        blocks: list[Block] = []
+        if stage > 0:
+            transition = Transition(spec, channels)
+            blocks.append(transition)
+            channels = transition.channels_out
+        for _ in range(spec.blocks_per_stage):
+            layer = kind(spec, channels)
+            blocks.append(layer)
+            channels = layer.channels_out
+        stages.append(blocks)
+    return stages, channels

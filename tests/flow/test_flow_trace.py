@@ -100,7 +100,7 @@ def test_layers_agree_with_retained_gradients(name):
     gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model, batch, criterion = PROBLEMS[name].build()
     flow = gp.trace(model, batch, criterion)
-    assert flow.loss == pytest.approx(float(loss), rel=1e-12)
+    assert flow.loss == pytest.approx(float(loss.detach()), rel=1e-12)
     assert [layer.gradient_norm for layer in flow.layers] == pytest.approx(
         [float(o.grad.norm()) for o in outputs], rel=1e-9
     )

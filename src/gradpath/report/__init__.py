@@ -1,0 +1,51 @@
+"""How it is shown: records as text, figures and one HTML file. Knows records and nothing else; never imports torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, overload
+
+from gradpath.errors import UserError
+from gradpath.record import Record, write_whole
+from gradpath.report.advice import next_steps as next_steps
+from gradpath.report.formats import FORMATS, writer
+from gradpath.report.formats import as_text as as_text
+from gradpath.report.page import Page as Page
+from gradpath.report.text import comparison_text as comparison_text
+from gradpath.report.text import flow_text as flow_text
+from gradpath.report.text import run_text as run_text
+from gradpath.report.verdict import Finding as Finding
+from gradpath.report.verdict import findings as findings
+from gradpath.report.verdict import paragraph as paragraph
+
+
+@overload
+def render(record: Record, path: None = None, *, axes: None = None) -> Page: ...
+@overload
+def render(record: Record, path: str | os.PathLike[str], *, axes: None = None) -> Path: ...
+@overload
+def render(record: Record, path: None = None, *, axes: Any) -> Any: ...
+def render(record: Record, path: str | os.PathLike[str] | None = None, *, axes: Any = None) -> Any:
+    """Show a record, and never need the model for it.
+
+    Without a path: a `Page`, which displays itself in a notebook and prints as text.
+    With a path: write the file whose ending says the format (.html .png .svg .txt .csv .json) and return the path.
+    With `axes`: draw the gradient profile into these matplotlib axes and return them.
+
+    Raises UserError for a format that this kind of record does not have, naming those it has;
+    MissingExtraError where a drawing needs matplotlib and it is not installed.
+    """
+    if not isinstance(record, Record):
+        raise UserError(f"gp.render shows records, got a {type(record).__name__}: gp.trace and gp.read give records")
+    if axes is not None:
+        if path is not None:
+            raise UserError("gp.render takes a path or axes, not both: draw into the axes, then save their figure")
+        from gradpath.report.png import draw
+
+        return draw(record, axes)
+    if path is not None:
+        file = Path(path)
+        return write_whole(file, writer(record, file.suffix[1:].lower(), file.name)(record))
+    markup = FORMATS.get(type(record), {}).get("html")
+    return Page(None if markup is None else lambda: markup(record).decode(), as_text(record))

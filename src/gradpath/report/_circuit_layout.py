@@ -1,0 +1,202 @@
+"""Where things stand in a circuit's figure: shared by the terminal's drawing and the SVG.
+
+Most circuits are a line: nodes of lane 0 in order, weights hanging below their gates, and wires that pass over
+nodes, gathered into one bus per source that runs above. What is no line is drawn as a grid (SVG) or a table (text).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gradpath.record import CircuitRecord, Node, Wire
+from gradpath.units import number
+
+LEAVES = ("input", "weight", "constant")
+_ROWS_ABOVE_FOLD = 2
+_ROOM_BESIDE = 1.25  # a row that cannot be cut takes its neighbours in, rather than leave them a row of their own
+_DIGITS = 5  # a residual block hands back 1.0001, which four digits would print as 1
+
+WORDS = {
+    "en": {
+        "forward": "Forward",
+        "backward": "Backward",
+        "findings": "What to see",
+        "legend": "▸ value, forward    ◂ ∂ gradient, backward    Σ ∂ sum over all wires",
+        "derivation": "dL/d{name} = upstream × local = {upstream} × {local} = {gradient}",
+        "part": "dL/d{name}, part from {target} = upstream × local = {upstream} × {local} = {gradient}",
+        "sum": "dL/d{name} = {parts} = {total}",
+        "more_parts": "… {count} more",
+        "more_steps": "… {count} more steps",
+        "more_gates": "… {count} more gates …",
+        "more_columns": "… {count} more columns",
+        "more_nodes": "… {count} more nodes",
+        "node": "node",
+        "gate": "gate",
+        "input": "input",
+        "weight": "weight",
+        "constant": "constant",
+        "value": "value ▸",
+        "gradient": "◂ ∂ gradient",
+    },
+    "zh": {
+        "forward": "前向传播",
+        "backward": "反向传播",
+        "findings": "要点",
+        "legend": "▸ 值（前向）    ◂ ∂ 梯度（反向）    Σ ∂ 各条线之和",
+        "derivation": "dL/d{name} = 上游梯度 × 局部导数 = {upstream} × {local} = {gradient}",
+        "part": "dL/d{name}（来自 {target} 的部分）= 上游梯度 × 局部导数 = {upstream} × {local} = {gradient}",
+        "sum": "dL/d{name} = {parts} = {total}",
+        "more_parts": "… 还有 {count} 项",
+        "more_steps": "… 还有 {count} 步",
+        "more_gates": "… 还有 {count} 个门 …",
+        "more_columns": "… 还有 {count} 列",
+        "more_nodes": "… 还有 {count} 个节点",
+        "node": "节点",
+        "gate": "门",
+        "input": "输入",
+        "weight": "权重",
+        "constant": "常数",
+        "value": "值 ▸",
+        "gradient": "◂ ∂ 梯度",
+    },
+}
+
+
+def show(value: float) -> str:
+    """A number of the circuit, as its sentences write it."""
+    return number(value, _DIGITS)
+
+
+def value_label(value: float) -> str:
+    """'10 ▸'"""
+    return f"{show(value)} ▸"
+
+
+def gradient_label(gradient: float) -> str:
+    """'◂ ∂0.01'"""
+    return f"◂ ∂{show(gradient)}"
+
+
+def sum_label(gradient: float) -> str:
+    """'Σ ∂1.0001', where several wires leave a node."""
+    return f"Σ ∂{show(gradient)}"
+
+
+@dataclass(frozen=True)
+class Bus:
+    """The wires from one node over its neighbours to later ones, as one line with drops."""
+
+    source: int
+    drops: tuple[tuple[int, Wire], ...]
+    """(position of the target, wire), from left to right."""
+    level: int = 0
+    """0 runs lowest."""
+
+    @property
+    def last(self) -> int:
+        return self.drops[-1][0]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A circuit that can be drawn along one line. Positions count the nodes of lane 0 from the left."""
+
+    nodes: tuple[Node, ...]
+    ahead: tuple[Wire | None, ...]
+    """The wire from each node to its neighbour on the right; None for the last, or if there is none."""
+    hanging: tuple[tuple[tuple[Node, Wire], ...], ...]
+    """The leaves below each node."""
+    buses: tuple[Bus, ...]
+
+    def forks(self, position: int) -> bool:
+        """Whether more than one wire leaves the node."""
+        return any(bus.source == position for bus in self.buses)
+
+    def arrivals(self, position: int) -> list[Bus]:
+        """One entry for each drop at the node, lowest bus first."""
+        found = [bus for bus in self.buses for target, _ in bus.drops if target == position]
+        return sorted(found, key=lambda bus: bus.level)
+
+    def cuts(self) -> list[int]:
+        """Positions at which the line may be broken: no bus runs over them."""
+        covered = [0] * (len(self.nodes) + 1)
+        for bus in self.buses:
+            covered[bus.source + 1] += 1
+            covered[bus.last] -= 1
+        running, free = 0, []
+        for position in range(len(self.nodes)):
+            running += covered[position]
+            if running == 0:
+                free.append(position)
+        return free
+
+
+def line(record: CircuitRecord) -> Line | None:
+    """The circuit as a line, or None if it is none."""
+    main = sorted((node for node in record.nodes if node.lane == 0), key=lambda node: node.column)
+    place = {node.name: i for i, node in enumerate(main)}
+    aside = {node.name: node for node in record.nodes if node.lane != 0}
+    uses = Counter(wire.source for wire in record.wires)
+    if not main or len({node.column for node in main}) < len(main):
+        return None
+    if any(node.gate not in LEAVES or uses[name] != 1 for name, node in aside.items()):
+        return None
+    hanging: list[list[tuple[Node, Wire]]] = [[] for _ in main]
+    ahead: list[Wire | None] = [None] * len(main)
+    over: dict[int, list[tuple[int, Wire]]] = defaultdict(list)
+    for wire in record.wires:
+        target = place.get(wire.target)
+        if target is None or place.get(wire.source, -1) >= target:
+            return None
+        if wire.source in aside:
+            hanging[target].append((aside[wire.source], wire))
+        elif place[wire.source] == target - 1 and ahead[target - 1] is None:
+            ahead[target - 1] = wire
+        else:
+            over[place[wire.source]].append((target, wire))
+    return Line(tuple(main), tuple(ahead), tuple(map(tuple, hanging)), _levels(over))
+
+
+def _levels(over: dict[int, list[tuple[int, Wire]]]) -> tuple[Bus, ...]:
+    """Buses packed from below, the shortest first; two on one level do not overlap, but may touch."""
+    buses = [Bus(source, tuple(sorted(drops, key=lambda drop: drop[0]))) for source, drops in over.items()]
+    taken: list[list[Bus]] = []
+    placed = []
+    for bus in sorted(buses, key=lambda bus: (bus.last - bus.source, bus.source)):
+        level = 0
+        while level < len(taken) and any(bus.source < other.last and other.source < bus.last for other in taken[level]):
+            level += 1
+        if level == len(taken):
+            taken.append([])
+        placed.append(Bus(bus.source, bus.drops, level))
+        taken[level].append(placed[-1])
+    return tuple(placed)
+
+
+def rows(line: Line, pitches: Sequence[float], limit: float) -> list[tuple[int, int]]:
+    """The line cut into rows (first and last position, the last is the first of the next row) no wider than `limit`
+    where that is possible. `pitches[i]` is the way from node i to the next."""
+    free = set(line.cuts())
+    ends = sorted(free)
+    widest = max((sum(pitches[a:b]) for a, b in pairwise(ends)), default=0)
+    limit = max(limit, _ROOM_BESIDE * widest)
+    found, first, best, width = [], 0, 0, 0.0
+    for position in range(1, len(line.nodes)):
+        width += pitches[position - 1]
+        if width > limit and best > first:
+            found.append((first, best))
+            width, first = sum(pitches[best:position]), best
+        if position in free:
+            best = position
+    return [*found, (first, len(line.nodes) - 1)]
+
+
+def folded(found: list[tuple[int, int]], most: int) -> tuple[list[tuple[int, int]], int, list[tuple[int, int]]]:
+    """Rows for the top, the number of nodes left out between them, rows for the bottom."""
+    if len(found) <= most:
+        return found, 0, []
+    top, bottom = found[:_ROWS_ABOVE_FOLD], found[-1:]
+    return top, bottom[0][0] - top[-1][1] - 1, bottom

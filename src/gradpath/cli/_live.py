@@ -143,5 +143,5 @@ class Display(AbstractContextManager["Display"]):
         return (total - done) * (elapsed / done if done > 0.1 * total else 1.0)
 
 
-def _bar(done: float, width: int = 10) -> str:
+def _bar(done: float, width: int = 6) -> str:
     return "█" * round(done * width) + "░" * (width - round(done * width))

@@ -10,7 +10,13 @@ from typing import Any
 from gradpath.record._base import KINDS, SCHEMA_VERSION, field_hints
 
 _FLOAT = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
-_PLAIN: dict[Any, dict[str, Any]] = {str: {"type": "string"}, int: {"type": "integer"}, bool: {"type": "boolean"}, float: _FLOAT, Any: {}}
+_PLAIN: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    bool: {"type": "boolean"},
+    float: _FLOAT,
+    Any: {},
+}
 
 
 def json_schema() -> dict[str, Any]:

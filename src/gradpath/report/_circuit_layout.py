@@ -6,9 +6,11 @@ nodes, gathered into one bus per source that runs above. What is no line is draw
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from gradpath.record import CircuitRecord, Node, Wire
@@ -113,12 +115,23 @@ class Line:
 
     def forks(self, position: int) -> bool:
         """Whether more than one wire leaves the node."""
-        return any(bus.source == position for bus in self.buses)
+        return position in self._sources
 
-    def arrivals(self, position: int) -> list[Bus]:
-        """One entry for each drop at the node, lowest bus first."""
-        found = [bus for bus in self.buses for target, _ in bus.drops if target == position]
-        return sorted(found, key=lambda bus: bus.level)
+    def arrivals(self, position: int) -> list[tuple[Bus, Wire]]:
+        """The drops at the node, those of the lowest bus first."""
+        return self._arrivals.get(position, [])
+
+    @cached_property
+    def _sources(self) -> set[int]:
+        return {bus.source for bus in self.buses}
+
+    @cached_property
+    def _arrivals(self) -> dict[int, list[tuple[Bus, Wire]]]:
+        found: dict[int, list[tuple[Bus, Wire]]] = defaultdict(list)
+        for bus in sorted(self.buses, key=lambda bus: bus.level):
+            for target, wire in bus.drops:
+                found[target].append((bus, wire))
+        return found
 
     def cuts(self) -> list[int]:
         """Positions at which the line may be broken: no bus runs over them."""
@@ -163,17 +176,21 @@ def line(record: CircuitRecord) -> Line | None:
 def _levels(over: dict[int, list[tuple[int, Wire]]]) -> tuple[Bus, ...]:
     """Buses packed from below, the shortest first; two on one level do not overlap, but may touch."""
     buses = [Bus(source, tuple(sorted(drops, key=lambda drop: drop[0]))) for source, drops in over.items()]
-    taken: list[list[Bus]] = []
+    taken: list[list[tuple[int, int]]] = []
     placed = []
     for bus in sorted(buses, key=lambda bus: (bus.last - bus.source, bus.source)):
-        level = 0
-        while level < len(taken) and any(bus.source < other.last and other.source < bus.last for other in taken[level]):
-            level += 1
+        level = next((k for k, spans in enumerate(taken) if _is_free(spans, bus)), len(taken))
         if level == len(taken):
             taken.append([])
+        insort(taken[level], (bus.source, bus.last))
         placed.append(Bus(bus.source, bus.drops, level))
-        taken[level].append(placed[-1])
     return tuple(placed)
+
+
+def _is_free(spans: list[tuple[int, int]], bus: Bus) -> bool:
+    """Whether none of the sorted spans, which do not overlap each other, overlaps the bus."""
+    after = bisect_left(spans, (bus.source, bus.source))
+    return (after == 0 or spans[after - 1][1] <= bus.source) and (after == len(spans) or bus.last <= spans[after][0])
 
 
 def rows(line: Line, pitches: Sequence[float], limit: float) -> list[tuple[int, int]]:

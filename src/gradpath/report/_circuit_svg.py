@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradpath.record import CircuitRecord
+from gradpath.record import CircuitRecord, Wire
 from gradpath.report import _circuit_layout as layout
 from gradpath.report._circuit_grid import Grid
 from gradpath.report._circuit_layout import WORDS, Bus, Line
@@ -34,6 +34,7 @@ _ABOVE = 64  # from the middle of a row up to the lowest bus
 _LEVEL = 56  # between two buses: a label above, a label below
 _APART = 4  # the two lines of a wire, from its middle
 _FORK = 18  # from a box to the wire that leaves for the bus
+_DROPS_APART = 18
 _LEAF_DROP = 122  # from the middle of a gate to the middle of the weight below it
 _LEAF_HEIGHT = 32
 
@@ -109,7 +110,7 @@ class _Rows:
         node = self.line.nodes[i]
         label = text_width(printable(node.label or node.name), 17) + 18
         name = text_width(printable(node.name), 11) + 14
-        drops = 18 * len(self.line.arrivals(i)) + 22
+        drops = _DROPS_APART * len(self.line.arrivals(i)) + 22
         between_leaves = (len(self.line.hanging[i]) - 1) * sum(self.spreads[i]) + 40
         return float(max(BOX_HEIGHT, label, name, drops, between_leaves))
 
@@ -117,9 +118,7 @@ class _Rows:
         """The way from a box to the next: its labels, and those of the leaves below, must fit."""
         node, wire = self.line.nodes[i], self.line.ahead[i]
         labels = [layout.value_label(node.value), layout.gradient_label(wire.gradient if wire else node.gradient)]
-        labels += [
-            layout.gradient_label(w.gradient) for bus in self.line.arrivals(i + 1) for t, w in bus.drops if t == i + 1
-        ]
+        labels += [layout.gradient_label(wire.gradient) for _, wire in self.line.arrivals(i + 1)]
         forks = self.line.forks(i)
         if forks:
             labels.append(layout.sum_label(node.gradient))
@@ -213,10 +212,10 @@ class _Rows:
     def _riser(self, i: int) -> float:
         return self.x[i] + self.boxes[i] / 2 + _FORK
 
-    def _drop(self, bus: Bus, target: int) -> float:
+    def _drop(self, wire: Wire, target: int) -> float:
         """Where a bus comes down on a box: the lowest bus furthest left, so that none crosses another there."""
-        arrivals = self.line.arrivals(target)
-        return self.x[target] + (arrivals.index(bus) - (len(arrivals) - 1) / 2) * 18 + _APART
+        arrivals = [arriving for _, arriving in self.line.arrivals(target)]
+        return self.x[target] + (arrivals.index(wire) - (len(arrivals) - 1) / 2) * _DROPS_APART + _APART
 
     def _bus(self, bus: Bus) -> None:
         riser, y, top = self._riser(bus.source), self.y - _ABOVE - _LEVEL * bus.level, self.y - BOX_HEIGHT / 2 - 4
@@ -224,7 +223,7 @@ class _Rows:
         self.marks.append(text(riser + 10, y - 8, value, "value"))
         low = y + 2 * _APART  # the gradient's line
         for target, wire in bus.drops:
-            x = self._drop(bus, target)
+            x = self._drop(wire, target)
             back = x - 2 * _APART
             if target == bus.last:
                 to_end = [(riser, self.y - _APART), (riser, y), (x, y), (x, top - 6)]

@@ -72,22 +72,22 @@ def _short_pieces(text: str, width: int) -> Iterator[str]:
 def numbered_steps(record: CircuitRecord, direction: str, width: int) -> list[str]:
     """The steps of one direction with their arithmetic, the middle of a long list left out."""
     steps = [step for step in record.steps if step.direction == direction]
-    blocks = list(_explained(record, steps))
-    digits = len(str(len(blocks)))
-    lines: list[list[str]] = []
-    for i, (sentence, details) in enumerate(blocks, 1):
-        indent = " " * (digits + 4)
-        block = wrapped(sentence, width, f"  {i:>{digits}}  ", indent)
-        lines.append(block + [line for detail in details for line in wrapped(detail, width, indent, indent + "  ")])
-    return _fold(lines, WORDS[record.language]["more_steps"])
+    numbered = list(enumerate(_explained(record, steps), 1))
+    if len(numbered) <= _STEPS_WHOLE:
+        return _blocks(numbered, len(numbered), width)
+    more = WORDS[record.language]["more_steps"].format(count=len(numbered) - 2 * _STEPS_AT_EACH_END)
+    first, last = numbered[:_STEPS_AT_EACH_END], numbered[-_STEPS_AT_EACH_END:]
+    return [*_blocks(first, len(numbered), width), f"  {more}", *_blocks(last, len(numbered), width)]
 
 
-def _fold(blocks: list[list[str]], more: str) -> list[str]:
-    if len(blocks) > _STEPS_WHOLE:
-        left_out = len(blocks) - 2 * _STEPS_AT_EACH_END
-        marker = ["  " + more.format(count=left_out)]
-        blocks = [*blocks[:_STEPS_AT_EACH_END], marker, *blocks[-_STEPS_AT_EACH_END:]]
-    return [line for block in blocks for line in block]
+def _blocks(numbered: list[tuple[int, tuple[str, list[str]]]], count: int, width: int) -> list[str]:
+    digits = len(str(count))
+    indent = " " * (digits + 4)
+    lines: list[str] = []
+    for i, (sentence, details) in numbered:
+        lines += wrapped(sentence, width, f"  {i:>{digits}}  ", indent)
+        lines += [line for detail in details for line in wrapped(detail, width, indent, indent + "  ")]
+    return lines
 
 
 def _explained(record: CircuitRecord, steps: Iterable[Step]) -> Iterator[tuple[str, list[str]]]:
@@ -180,9 +180,7 @@ class _Drawing:
         labels = [layout.value_label(node.value), layout.gradient_label(gradient)]
         if self.line.forks(i):
             labels.append(layout.sum_label(node.gradient))
-        return labels + [
-            layout.gradient_label(w.gradient) for bus in self.line.arrivals(i + 1) for t, w in bus.drops if t == i + 1
-        ]
+        return labels + [layout.gradient_label(wire.gradient) for _, wire in self.line.arrivals(i + 1)]
 
     def _pitch(self, i: int) -> int:
         between = max(map(len, self._labels(i))) + (4 if self.line.forks(i) else 2)

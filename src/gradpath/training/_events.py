@@ -22,7 +22,7 @@ class Planned:
 @dataclass(frozen=True)
 class NetStarted:
     run: RunRecord  # without results yet
-    activity: str  # 'choosing a learning rate' or 'training'
+    activity: str  # 'finding lr' or 'training'
 
 
 @dataclass(frozen=True)

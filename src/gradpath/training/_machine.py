@@ -96,19 +96,18 @@ class Probe:
 
     def __init__(self, device: torch.device, batch_size: int, limit_seconds: float = PROBE_SECONDS) -> None:
         self.device, self.batch_size = device, batch_size
+        _load_optimizer()  # the first one made imports much of torch: not a cost of training
         self._end = time.perf_counter() + limit_seconds
-        self._seconds_per_mac = 0.0  # of the last measurement, building included: what the next one will cost
+        self._seconds_per_mac = 0.0  # of the last step measured
 
     def step_seconds(self, spec: NetSpec, precision: Precision, layout: Layout) -> float | None:
         """Seconds of one training step of a net; None when the time left is not enough to measure it."""
-        expected = self._seconds_per_mac * macs(spec)
-        if time.perf_counter() + expected > self._end:
+        if time.perf_counter() + self._seconds_per_mac * macs(spec) > self._end:
             return None
-        begin = time.perf_counter()
         step = _training_step(spec, self.device, self.batch_size, precision, layout)
         warm = _timed(step, self.device)
         again = _timed(step, self.device) if time.perf_counter() + warm < self._end else warm
-        self._seconds_per_mac = (time.perf_counter() - begin) / macs(spec)
+        self._seconds_per_mac = min(warm, again) / macs(spec)
         return min(warm, again)
 
     def choose(self, spec: NetSpec) -> Execution:
@@ -133,6 +132,10 @@ def _reason(times: dict[tuple[Precision, Layout], float], best: tuple[Precision,
     measured = ", ".join(f"{p} {n} {1000 * t:.0f} ms" for (p, n), t in times.items())
     without = "" if bf16 else "; bfloat16 was not tried: this machine does not compute it in hardware"
     return f"fastest of one small step each ({measured}){without}" if len(times) > 1 else f"{measured}{without}"
+
+
+def _load_optimizer() -> None:
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
 
 
 def _training_step(

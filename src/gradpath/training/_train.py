@@ -82,7 +82,7 @@ def run_job(
     """Choose a learning rate if asked to, trace, train, trace again, save the weights."""
     record = _blank_record(job, images, execution, seed)
     if job.learning_rates:
-        listener(NetStarted(record, "choosing a learning rate"))
+        listener(NetStarted(record, "finding lr"))
         trials, interrupted = _try_rates(job, images, execution, seed)
         record = replace(record, trials=trials, interrupted=interrupted)
         record = replace(record, recipe=replace(job.recipe, learning_rate=best_rate(trials, job.recipe.learning_rate)))

@@ -1,0 +1,47 @@
+"""What every benchmark shares: alternate A and B, tell the spread, keep the result beside machine and versions."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gradpath
+from gradpath.training._machine import machine
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def seconds(job: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    job()
+    return time.perf_counter() - begin
+
+
+def ratios(a: Callable[[], Any], b: Callable[[], Any], pairs: int) -> dict[str, Any]:
+    """Time of a over time of b, pair by pair, after one warm-up of each."""
+    a(), b()
+    times = [(seconds(a), seconds(b)) for _ in range(pairs)]
+    found = sorted(x / y for x, y in times)
+    return {
+        "pairs": pairs,
+        "median_ratio": round(statistics.median(found), 3),
+        "lowest_ratio": round(found[0], 3),
+        "highest_ratio": round(found[-1], 3),
+        "ratio_of_least_times": round(min(x for x, _ in times) / min(y for _, y in times), 3),
+        "least_seconds": [round(min(x for x, _ in times), 4), round(min(y for _, y in times), 4)],
+    }
+
+
+def keep(name: str, result: dict[str, Any]) -> None:
+    """Print a result and write it to bench/results/NAME.json."""
+    about = machine(torch.device("cpu")).to_dict() | {"gradpath": gradpath.__version__}
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"benchmark": name, "machine": about, **result}, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -21,6 +22,9 @@ _DOORS = {  # door → command → (module, one line)
         "eval": ("evaluate", "count how many test images a file of weights gets right"),
     },
 }
+# How long an OpenMP thread spins at a barrier before it sleeps. The default is long: where another process takes a
+# core, a training step then takes ten times as long (docs/log.md). Must be set before torch is imported.
+_SPIN = "20000"
 _LOOK = "Look: in Python, gradpath.trace(model, batch, criterion) shows where the gradient of your own model goes."
 
 
@@ -53,6 +57,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 interrupted, results saved."""
     make_safe()
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN)
     try:
         code = cli.main(prog_name="gradpath", standalone_mode=False)
     except GradpathError as error:

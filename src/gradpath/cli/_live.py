@@ -132,7 +132,7 @@ class Display(AbstractContextManager["Display"]):
         elapsed = time.perf_counter() - self._began
         left = self.seconds_left(elapsed)
         rest = "" if left is None else f", about {units.seconds(left)} left"
-        return Text(f"{units.seconds(elapsed)} gone{rest}   (Ctrl-C stops and keeps what is done)", style="dim")
+        return Text(f"{units.seconds(elapsed)} gone{rest}   (Ctrl-C keeps what is done)", style="dim")
 
     def seconds_left(self, elapsed: float) -> float | None:
         """What remains of the estimate, stretched by how the part already done compares with it."""

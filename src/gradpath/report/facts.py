@@ -15,7 +15,7 @@ from gradpath.record import Comparison, Epoch, Flow, RunRecord
 LEARNED_LOSS = 0.95
 """Of ln(classes), the loss of guessing. Batch noise moves an untrained net's mean loss by a percent or two."""
 LEARNED_ACCURACY = 2.0
-"""Times the accuracy of guessing: a mean over an epoch can hide that a net learned late in it."""
+"""Times the accuracy of guessing, in training or on the test images: a mean loss can hide that a net learned late."""
 VANISHED = 1e-6
 """Stem over head: below the 7 digits of float32, an update that suits the head does not move the stem."""
 EXPLODED = 1e3
@@ -72,7 +72,8 @@ def outcome(net: RunRecord) -> Outcome:
         return "unfinished"
     classes = max(len(net.data.classes), 2)
     beats_loss = net.epochs[-1].train_loss < LEARNED_LOSS * math.log(classes)
-    beats_accuracy = net.epochs[-1].train_accuracy > LEARNED_ACCURACY / classes
+    accuracy = max(net.epochs[-1].train_accuracy, net.epochs[-1].test_accuracy)
+    beats_accuracy = accuracy > LEARNED_ACCURACY / classes
     return "learned" if beats_loss or beats_accuracy else "not learned"
 
 

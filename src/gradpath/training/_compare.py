@@ -23,8 +23,9 @@ DEFAULT_MINUTES, QUICK_MINUTES = 5.0, 1.0
 _SHALLOW_DEPTH = 20
 _GROWTH_RATE = 12
 _LEARNING_RATES = (0.1, 0.01, 0.001)  # tried by nets without norm; nets with BatchNorm train well at the recipe's
-_TRIAL_STEPS = 20
+_TRIAL_STEPS, _QUICK_TRIAL_STEPS = 20, 10
 _SLACK = 1.1  # "about" five minutes: one epoch more is taken when it ends within 10 % of the time asked for
+_SECONDS_PER_MAC = 1e-8  # of a training step on 32 images, where nothing could be measured
 _EVALUATION = 1 / 3  # cost of a forward pass, in training steps
 _TRACE = 2.0  # cost of a trace, in training steps of the same batch
 
@@ -106,14 +107,15 @@ def default_jobs(images: Images, depth: int, quick: bool) -> list[Job]:
         return NetSpec(**{"depth": depth, **shape, **fields})  # type: ignore[arg-type]
 
     def without_norm(name: str, init: str) -> Job:
-        return Job(name, spec(family="plain", norm="none", init=init), recipe, _LEARNING_RATES, _TRIAL_STEPS)
+        steps = _QUICK_TRIAL_STEPS if quick else _TRIAL_STEPS
+        return Job(name, spec(family="plain", norm="none", init=init), recipe, _LEARNING_RATES, steps)
 
     bare = without_norm(f"plain {depth}, no norm", "default")
     plain = Job(f"plain {depth}, BatchNorm", spec(family="plain"), recipe)
     residual = Job(f"residual {depth}", spec(family="residual"), recipe)
     if quick:
         return [bare, plain, residual]
-    he = without_norm(f"plain {depth}, no norm, He", "he")
+    he = without_norm(f"plain {depth}, He", "he")
     shallow = [Job(f"plain {_SHALLOW_DEPTH}, BatchNorm", spec(family="plain", depth=_SHALLOW_DEPTH), recipe)]
     dense = dense_twin(residual.spec)
     return [
@@ -161,10 +163,15 @@ class Cost:
 
 def _step_seconds(jobs: list[Job], probe: Probe, execution: Execution) -> list[float]:
     """Seconds of one training step of each net: measured while the probe has time, else from MACs."""
-    measured = [probe.step_seconds(job.spec, execution.precision, execution.layout) for job in jobs]
-    rates = [seconds / macs(job.spec) for job, seconds in zip(jobs, measured, strict=True) if seconds is not None]
-    typical = sum(rates) / len(rates) if rates else 1e-8
-    return [macs(job.spec) * typical if s is None else s for job, s in zip(jobs, measured, strict=True)]
+    measured: dict[NetSpec, float] = {}
+    kinds = [replace(job.spec, init="he") for job in jobs]  # how a net is initialised does not change its cost
+    for spec in dict.fromkeys(reversed(kinds)):  # dense nets first: MACs tell least about them
+        seconds = probe.step_seconds(spec, execution.precision, execution.layout)
+        if seconds is not None:
+            measured[spec] = seconds
+    rates = [seconds / macs(spec) for spec, seconds in measured.items()] or [_SECONDS_PER_MAC]
+    typical = sum(rates) / len(rates)
+    return [measured.get(spec, macs(spec) * typical) for spec in kinds]
 
 
 def fit_epochs(costs: list[Cost], seconds: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,8 +121,8 @@ def _look(net: Network, images: Images, loop: Loop) -> Flow:
 
 
 def _save(net: Network, folder: Path, record: RunRecord, images: Images) -> str:
-    file = folder / f"{record.name.replace(' ', '-').lower()}.safetensors"
-    return save_weights(net, file, images.info).name
+    name = re.sub(r"[^a-z0-9.]+", "-", record.name.lower()).strip("-")
+    return save_weights(net, folder / f"{name}.safetensors", images.info).name
 
 
 def _blank_record(job: Job, images: Images, execution: Execution, seed: int) -> RunRecord:

@@ -9,7 +9,7 @@ import sys
 import click
 
 from gradpath import __version__
-from gradpath.cli._console import make_safe
+from gradpath.cli._console import make_safe, tell
 from gradpath.errors import GradpathError
 
 _DOORS = {  # door → command → (module, one line)
@@ -61,13 +61,13 @@ def main() -> None:
     try:
         code = cli.main(prog_name="gradpath", standalone_mode=False)
     except GradpathError as error:
-        click.echo(f"gradpath: {error}", err=True)
+        tell(f"gradpath: {error}")
         code = 2
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("gradpath: interrupted", err=True)
+        tell("gradpath: interrupted")
         code = 3
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         sys.stderr.close()

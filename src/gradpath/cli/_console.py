@@ -37,3 +37,13 @@ def width_of(stream: IO[str], default: int = 80) -> int:
     import shutil
 
     return max(shutil.get_terminal_size((default, 24)).columns, 40) if stream.isatty() else default
+
+
+def show(text: str) -> None:
+    """Print a result to stdout. (`click.echo` would write UTF-8 to a console that says it is ASCII.)"""
+    print(text, flush=True)
+
+
+def tell(line: str) -> None:
+    """Print news or an error to stderr."""
+    print(line, file=sys.stderr, flush=True)

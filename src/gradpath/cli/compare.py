@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from gradpath.cli import _options
-from gradpath.cli._console import width_of
+from gradpath.cli._console import show, tell, width_of
 
 
 @click.command("compare")
@@ -57,9 +57,9 @@ def command(
             device=device,
             output=folder,
             listener=display,
-            notice=lambda line: click.echo(line, err=True),
+            notice=tell,
         )
-    click.echo(comparison.to_json() if form == "json" else as_text(comparison, width_of(sys.stdout)))
+    show(comparison.to_json() if form == "json" else as_text(comparison, width_of(sys.stdout)))
     if not quiet:
-        click.echo(f"written to {folder}", err=True)
+        tell(f"written to {folder}")
     return 3 if comparison.interrupted else 0

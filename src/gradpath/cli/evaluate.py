@@ -9,6 +9,7 @@ import click
 
 from gradpath import units
 from gradpath.cli import _options
+from gradpath.cli._console import show
 from gradpath.record._net import Padding
 from gradpath.record._run import Precision
 
@@ -55,6 +56,6 @@ def command(
         device=device,
     )
     if form == "json":
-        click.echo(json.dumps({"right": result.right, "images": result.images, "accuracy": result.accuracy}))
+        show(json.dumps({"right": result.right, "images": result.images, "accuracy": result.accuracy}))
     else:
-        click.echo(f"{result.right} of {result.images} right ({units.percent(result.accuracy)}), {result.precision}")
+        show(f"{result.right} of {result.images} right ({units.percent(result.accuracy)}), {result.precision}")

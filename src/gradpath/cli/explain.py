@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gradpath.cli._console import show, tell
+
 if TYPE_CHECKING:
     from gradpath.record import CircuitRecord
 
@@ -43,14 +45,14 @@ def explain(
     from gradpath.record import write_whole
 
     if listing or name is None:
-        click.echo(_listing(lang))
+        show(_listing(lang))
         return
     write = _writer(output) if output else None  # an ending that is not known is said before any work
     record = _walked(name, settings, lang)
     if output is None or write is None:
-        click.echo(_printed(record, form), nl=False)
+        show(_printed(record, form).rstrip("\n"))
     else:
-        click.echo(f"wrote {write_whole(output, write(record).encode())}", err=True)
+        tell(f"wrote {write_whole(output, write(record).encode())}")
 
 
 def _listing(lang: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from gradpath.cli import _options
-from gradpath.cli._console import width_of
+from gradpath.cli._console import show, tell, width_of
 from gradpath.record import Execution, Recipe
 from gradpath.record._run import Augment, Precision, Schedule
 
@@ -63,7 +63,7 @@ def command(
         record = train(
             net, data, recipe=recipe, seed=seed, device=device, execution=execution, output=folder, listener=display
         )
-    click.echo(record.to_json() if form == "json" else as_text(record, width_of(sys.stdout)))
+    show(record.to_json() if form == "json" else as_text(record, width_of(sys.stdout)))
     if not quiet:
-        click.echo(f"written to {folder}", err=True)
+        tell(f"written to {folder}")
     return 3 if record.interrupted else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import shutil
 import sys
 from typing import IO, Any
 
@@ -34,8 +35,6 @@ def make_safe() -> None:
 
 def width_of(stream: IO[str], default: int = 80) -> int:
     """Columns of a terminal, `default` for pipes and files."""
-    import shutil
-
     return max(shutil.get_terminal_size((default, 24)).columns, 40) if stream.isatty() else default
 
 

@@ -64,14 +64,14 @@ def _by_rows(flat: Tensor) -> bool:
 
 def _norm_by_rows(flat: Tensor) -> float:
     whole = flat.numel() // _ROW * _ROW
-    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1).double()
-    return math.hypot(float(torch.linalg.vector_norm(rows)), float(torch.linalg.vector_norm(flat[whole:].double())))
+    value = float(torch.linalg.vector_norm(torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1).double()))
+    return value if whole == flat.numel() else math.hypot(value, float(flat[whole:].double().norm()))
 
 
 def _dot_by_rows(a: Tensor, b: Tensor) -> float:
     whole = a.numel() // _ROW * _ROW
-    rows = torch.linalg.vecdot(a[:whole].view(-1, _ROW), b[:whole].view(-1, _ROW))
-    return float(rows.double().sum()) + float(torch.dot(a[whole:].double(), b[whole:].double()))
+    value = float(torch.linalg.vecdot(a[:whole].view(-1, _ROW), b[:whole].view(-1, _ROW)).double().sum())
+    return value if whole == a.numel() else value + float(torch.dot(a[whole:].double(), b[whole:].double()))
 
 
 def _wide(flat: Tensor) -> tuple[Tensor, float]:

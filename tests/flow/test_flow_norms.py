@@ -1,0 +1,61 @@
+"""Norms against float64, where float32 would lose everything or overflow, in every layout."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gradpath.flow._norms import dot, log10, norm, norm_together, rms
+
+LARGE, SMALL = (8, 16, 17, 31), (3, 5)
+
+
+@pytest.mark.parametrize("shape", [LARGE, SMALL, (4096,), (8192,), ()])
+@pytest.mark.parametrize("scale", [1.0, 1e-24, 1e-40, 1e30])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_norms_and_products_at_any_scale(shape, scale, dtype):
+    torch.manual_seed(0)
+    a, b = ((torch.randn(shape, dtype=torch.float64) * scale).to(dtype) for _ in range(2))
+    exact = float((a.double() / scale).norm()) * scale
+    assert norm(a) == pytest.approx(exact, rel=1e-6)
+    assert rms(a) == pytest.approx(exact / math.sqrt(a.numel()), rel=1e-6)
+    product = float(((a.double() / scale) * (b.double() / scale)).sum()) * scale * scale
+    assert dot(a, b) == pytest.approx(product, rel=1e-4, abs=1e-6 * exact * norm(b))
+    assert norm_together([a, b]) == pytest.approx(math.hypot(exact, norm(b)), rel=1e-6)
+
+
+def test_a_float64_whose_square_underflows():
+    tiny = torch.full((5,), 1e-200, dtype=torch.float64)
+    assert norm(tiny) == pytest.approx(math.sqrt(5) * 1e-200, rel=1e-12)
+    huge = torch.full((5,), 1e200, dtype=torch.float64)
+    assert norm(huge) == pytest.approx(math.sqrt(5) * 1e200, rel=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_layouts_may_differ_between_the_factors(layout):
+    torch.manual_seed(0)
+    a = torch.randn(LARGE).contiguous(memory_format=layout)
+    b = torch.randn(LARGE)
+    exact = float((a.double() * b.double()).sum())
+    assert dot(a, b) == pytest.approx(exact, rel=1e-5)
+    assert dot(a.transpose(2, 3), b.transpose(2, 3)) == pytest.approx(exact, rel=1e-5)
+    assert norm(a[:, ::2]) == pytest.approx(float(a[:, ::2].double().norm()), rel=1e-6)
+    expanded = torch.randn(1, 5).expand(7, 5)
+    assert norm(expanded) == pytest.approx(float(expanded.double().norm()), rel=1e-6)
+
+
+def test_what_is_zero_or_not_finite_says_so():
+    for count in (3, 10_000):
+        values = torch.zeros(count)
+        assert norm(values) == 0.0
+        assert log10(norm(values)) == -math.inf
+        values[1] = math.inf
+        assert norm(values) == math.inf
+        values[1] = math.nan
+        assert math.isnan(norm(values))
+        assert math.isnan(log10(norm(values)))
+    assert norm(torch.zeros(0)) == 0.0
+    assert rms(torch.zeros(0)) == 0.0
+    assert math.isnan(log10(math.inf))

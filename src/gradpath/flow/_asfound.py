@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -15,16 +15,26 @@ def as_found(model: nn.Module) -> Iterator[None]:
 
     Gradients need no care: they are taken with `torch.autograd.grad`, which touches no `.grad`.
     """
-    kept = [(m, name, b, b.clone()) for m in model.modules() for name, b in m._buffers.items() if b is not None]
+    kept = [(m, dict(m._buffers), set(m._non_persistent_buffers_set)) for m in model.modules()]
+    values = {b: b.clone() for _, buffers, _ in kept for b in buffers.values() if b is not None}
     cuda = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=cuda):
         try:
             yield
         finally:
-            with torch.no_grad():
-                for module, name, buffer, value in kept:
-                    module._buffers[name] = buffer
-                    buffer.copy_(value)
+            for module, buffers, hidden in kept:
+                module._buffers.clear()
+                module._buffers.update(buffers)
+                module._non_persistent_buffers_set = hidden
+            for buffer, value in values.items():
+                _restore(buffer, value)
+
+
+def _restore(buffer: Tensor, value: Tensor) -> None:
+    """Write a changed buffer back, unnoticed by autograd: a backward pass of the user's may still wait for it."""
+    if not torch.equal(buffer, value):
+        with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(buffer):
+            buffer.copy_(value)
 
 
 @contextmanager
@@ -41,10 +51,14 @@ def plain_view(model: nn.Module) -> Iterator[list[str]]:
             if callable(view):
                 stack.enter_context(view())
                 notes.append(f"{name or type(module).__name__}: seen through its plain_view()")
-        if any(type(m).__name__ == "OptimizedModule" for m in model.modules()):
+        if any(_is_compiled(module) for module in model.modules()):
             if hasattr(torch.compiler, "set_stance"):
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
                 notes.append("compiled modules were run eagerly")
             else:
                 notes.append("compiled modules are opaque with this version of torch")
         yield notes
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None

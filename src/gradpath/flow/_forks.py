@@ -6,6 +6,7 @@ in-place operations included. Edges are kept until all of a fork's have arrived,
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,13 +18,10 @@ import torch
 from torch import Tensor
 
 from gradpath.flow._graph import Graph, Made, Node, Use, operation
-from gradpath.flow._norms import dot, log10, norm
+from gradpath.flow._norms import log10, norm, share
 from gradpath.flow._routes import classify_route, fork_kind, holds_parameter, merge_kind
 from gradpath.record import Edge, Fork
 from gradpath.record._flow import EdgeKind, ForkKind, Merge
-
-_CANCELLED = 0.99  # above this cancellation shares are differences of nearly equal numbers; see docs/definitions.md
-
 
 @dataclass
 class ForkPlan:
@@ -52,23 +50,15 @@ def _plan(graph: Graph, made: Made) -> ForkPlan:
     return ForkPlan(made, fork_kind(merge, kinds, parametric), merge, meeting, uses, kinds)
 
 
-def branch_ends(graph: Graph, forks: list[ForkPlan]) -> set[Made]:
-    """The last tensor of every branch of a residual fork: what enters the skip's route, or the merge itself.
-
-    A gradient that enters one of these tensors has entered a branch: counting them gives path lengths.
-    """
-    ends: set[Made] = set()
-    for fork in forks:
-        if fork.kind != "residual":
-            continue
-        starts: dict[bool, list[Node]] = defaultdict(list)
-        for (consumer, _), kind in zip(fork.uses, fork.kinds, strict=True):
-            starts[kind == "branch"].append(consumer)
-        express = {fork.meeting, *graph.route(starts[False], fork.meeting)}
-        inside = set(graph.route(starts[True], fork.meeting)) - express
-        for station in express:
-            ends |= {(source, output) for source, output in station.next_functions if source in inside}
-    return ends
+def branch_uses(forks: list[ForkPlan]) -> list[Use]:
+    """The edges over which a gradient leaves a branch of a residual fork: each counts one in the path length."""
+    return [
+        use
+        for fork in forks
+        if fork.kind == "residual"
+        for use, kind in zip(fork.uses, fork.kinds, strict=True)
+        if kind == "branch"
+    ]
 
 
 @dataclass
@@ -77,7 +67,7 @@ class Measured:
 
     arrived: dict[int, Tensor] = field(default_factory=dict)
     norms: dict[int, float] = field(default_factory=dict)
-    dots: dict[int, float] = field(default_factory=dict)
+    shares: dict[int, float] = field(default_factory=dict)
     whole: float | None = None
 
     def reduce(self) -> None:
@@ -85,8 +75,8 @@ class Measured:
         whole = reduce(torch.add, self.arrived.values())
         self.norms = {i: norm(grad) for i, grad in self.arrived.items()}
         self.whole = norm(whole)
-        if self.whole > 0:
-            self.dots = {i: dot(grad, whole) for i, grad in self.arrived.items()}
+        if 0 < self.whole < math.inf:
+            self.shares = {i: share(grad, whole, self.whole) for i, grad in self.arrived.items()}
         self.arrived.clear()
 
 
@@ -134,7 +124,7 @@ class ForkMeter:
 
     def _arrive(self, number: int, edge: int, grad: Tensor) -> None:
         measured = self.measured[number]
-        measured.arrived[edge] = grad.detach()
+        measured.arrived[edge] = grad.to_dense() if grad.is_sparse else grad.detach()
         if len(measured.arrived) == len(self.forks[number].uses):
             measured.reduce()
 
@@ -151,30 +141,25 @@ class ForkMeter:
 
 def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str], shape: tuple[int, ...]) -> Fork:
     total, whole = sum(measured.norms.values()), measured.whole
+    comparable = 0 < total < math.inf
     return Fork(
         name=name(fork.made[0]),
         kind=fork.kind,
         merge=fork.merge,
         shape=shape,
-        cancellation=None if whole is None or not total else 1 - whole / total,
+        cancellation=1 - whole / total if whole is not None and comparable else None,
         log10_norm=None if whole is None else log10(whole),
         edges=tuple(
             Edge(
                 consumer=name(consumer),
                 kind=kind,
-                share=_share(measured.dots.get(i), whole),
-                norm_mass=measured.norms[i] / total if total and i in measured.norms else None,
+                share=measured.shares.get(i),
+                norm_mass=measured.norms[i] / total if comparable and i in measured.norms else None,
                 log10_norm=log10(measured.norms[i]) if i in measured.norms else None,
             )
             for i, ((consumer, _), kind) in enumerate(zip(fork.uses, fork.kinds, strict=True))
         ),
     )
-
-
-def _share(product: float | None, whole: float | None) -> float | None:
-    if product is None or not whole:
-        return None
-    return product / whole / whole
 
 
 def opaque_nodes(graph: Graph, is_opaque: Callable[[Node], bool]) -> list[Node]:

@@ -33,6 +33,10 @@ def _fit(resolution: str, points: list[tuple[int, float]]) -> Gain:
     return Gain(
         resolution=resolution,
         layers=len(points),
-        energy_gain=math.exp(-slope),  # forward, energy grows by exp(slope); backward it is the inverse
+        energy_gain=_exp(-slope),  # forward, energy grows by exp(slope); backward it is the inverse
         r_squared=None if exact else 1 - rest / spread,
     )
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

@@ -7,6 +7,7 @@ in by. Everything is iterative: a 1,000-layer net has ten thousand nodes.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -53,9 +54,23 @@ class Graph:
 
     @cached_property
     def parametric(self) -> set[Node]:
-        """Activation nodes that a parameter enters directly or through its preparation."""
+        """Activation nodes that a parameter enters, directly or through its preparation; frozen weights included."""
         prepared = set(self.nodes) - self.activations
-        return {n for n in self.activations if any(s in prepared for s, _ in n.next_functions if s is not None)}
+        return {
+            n
+            for n in self.activations
+            if any(s in prepared for s, _ in n.next_functions if s is not None) or _has_frozen_weight(n)
+        }
+
+    def behind(self, node: Node) -> set[Node]:
+        """The node and all that its gradient reaches."""
+        seen, stack = {node}, [node]
+        while stack:
+            for source, _ in stack.pop().next_functions:
+                if source is not None and source not in seen:
+                    seen.add(source)
+                    stack.append(source)
+        return seen
 
     @cached_property
     def _dominators(self) -> tuple[dict[Node, Node], dict[Node, int]]:
@@ -119,8 +134,27 @@ def is_weighted(node: Node) -> bool:
 
 
 def meets_data(node: Node) -> bool:
-    """A weighted operation on an input that needs no gradient: the first layer on the data."""
-    return is_weighted(node) and (operation(node) == "Embedding" or any(s is None for s, _ in node.next_functions))
+    """The first operation on the data: an input needs no gradient, and the operation is weighted, or makes something
+    larger than what it got from parameters (data + position: broadcast over the batch)."""
+    if operation(node) == "Embedding":
+        return True
+    sources = [(source, output) for source, output in node.next_functions if source is not None]
+    if len(sources) == len(node.next_functions):
+        return False
+    return is_weighted(node) or _elements(node, 0) > max((_elements(*made) for made in sources), default=0)
+
+
+def _elements(node: Node, output: int) -> int:
+    return math.prod(node.variable.shape if node.name() == ACCUMULATE else node._input_metadata[output].shape)
+
+
+def _has_frozen_weight(node: Node) -> bool:
+    """A convolution always has a kernel; a matrix product with a factor that needs no gradient has a frozen one."""
+    name = operation(node)
+    if "Convolution" in name:
+        return True
+    factors = node.next_functions[1:] if name in ("Addmm", "Baddbmm", "Addmv") else node.next_functions
+    return name in _WEIGHTED and any(source is None for source, _ in factors)
 
 
 def _topological(root: Node) -> list[Node]:

@@ -14,23 +14,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
-from torch.nn.utils.parametrize import ParametrizationList
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from gradpath.flow._norms import log10, norm, norm_together, rms
 from gradpath.flow._scopes import Scopes
 from gradpath.record import Layer
 
-_WEIGHTED = (
-    nn.modules.conv._ConvNd,
-    nn.Linear,
-    nn.Bilinear,
-    nn.Embedding,
-    nn.EmbeddingBag,
-    nn.RNNBase,
-    nn.RNNCellBase,
-    nn.MultiheadAttention,
-)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 
 
 @dataclass
@@ -42,19 +33,27 @@ class Call:
     module: nn.Module
     shape: tuple[int, ...]
     activation_rms: float
-    edge: Any = None  # GradientEdge of the output; None where the output needs no gradient
+    edge: GradientEdge | None = None
+    """Where the first output that needs a gradient is made."""
     gradient_norm: float | None = None
-    gradient: Tensor | None = None  # kept for the first call only: paths are taken there
+    """Over all outputs that received a gradient."""
+    elements: int = 0
+    """Of those outputs."""
 
     @property
     def weighted(self) -> bool:
-        """Whether depth counts this layer: a known layer of weights, or any module with a weight matrix."""
-        weight = getattr(self.module, "weight", None)
-        return isinstance(self.module, _WEIGHTED) or (isinstance(weight, Tensor) and weight.dim() > 1)
+        """Whether depth counts this layer: it owns a weight matrix and is no norm."""
+        return not isinstance(self.module, _NORMS) and any(p.dim() > 1 for p in own_parameters(self.module))
+
+    @property
+    def gradient_rms(self) -> float | None:
+        if self.gradient_norm is None:
+            return None
+        return self.gradient_norm / math.sqrt(self.elements) if self.elements else 0.0
 
 
 class LayerMeter:
-    """Hooks on all modules of a model during one forward pass."""
+    """Hooks on all modules during one forward pass, then on the outputs of layers during one backward pass."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -62,16 +61,32 @@ class LayerMeter:
         self.scopes = Scopes()
         self.anchors: set[Any] = set()
         self.seen: Counter[str] = Counter()
-        self._stack = ExitStack()
+        self._outputs = ExitStack()
+        self._armed = False
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Register the hooks; tensor hooks stay until the end of the block as well."""
-        with self._stack as stack:
+    def hooked(self) -> Iterator[None]:
+        """Keeps the hooks on outputs until the end of the block."""
+        with self._outputs:
+            yield
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """Notes module calls. Over before the backward pass, where checkpointed modules are called once more."""
+        with ExitStack() as stack:
             for name, module in _without_parametrizations(self.model):
                 stack.callback(module.register_forward_pre_hook(self._enter(name)).remove)
                 stack.callback(module.register_forward_hook(self._leave(name), always_call=True).remove)
             yield
+
+    @contextmanager
+    def backward(self) -> Iterator[None]:
+        """Notes gradients. Only of this pass: the forward, or a later one, may take gradients of its own."""
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
 
     def _enter(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: Any) -> None:
@@ -83,72 +98,73 @@ class LayerMeter:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             self.scopes.leave()
             self.seen[name] += 1
-            tensor = first_tensor(output)
-            if tensor is None:
-                return
-            if tensor.grad_fn is not None:
-                self.anchors.add(tensor.grad_fn)
-            if any(True for _ in module.parameters(recurse=False)):
-                self._note(name, module, tensor)
+            found = list(tensors(output))
+            self.anchors |= {tensor.grad_fn for tensor in found if tensor.grad_fn is not None}
+            if found and own_parameters(module):
+                self._note(name, module, found)
 
         return hook
 
-    def _note(self, name: str, module: nn.Module, output: Tensor) -> None:
-        call = Call(name, self.seen[name] - 1, module, tuple(output.shape), rms(output))
-        if output.grad_fn is not None:
-            call.edge = get_gradient_edge(output)
-            keep = not any(c.edge is not None for c in self.calls)
-            handle = output.register_hook(_gradient_hook(call, keep))  # type: ignore[no-untyped-call]
-            self._stack.callback(handle.remove)
+    def _note(self, name: str, module: nn.Module, outputs: list[Tensor]) -> None:
+        call = Call(name, self.seen[name] - 1, module, tuple(outputs[0].shape), rms(outputs[0]))
+        for output in outputs:
+            if output.requires_grad:
+                call.edge = call.edge or get_gradient_edge(output)
+                handle = output.register_hook(self._arrive(call))  # type: ignore[no-untyped-call]
+                self._outputs.callback(handle.remove)
         self.calls.append(call)
 
-    @property
-    def first(self) -> Call | None:
-        """The first call whose output takes part in the graph."""
-        return next((call for call in self.calls if call.edge is not None), None)
+    def _arrive(self, call: Call) -> Any:
+        def hook(gradient: Tensor) -> None:
+            if self._armed:
+                call.gradient_norm = math.hypot(call.gradient_norm or 0.0, norm(gradient))
+                call.elements += gradient.numel()
+
+        return hook
 
 
-def _gradient_hook(call: Call, keep: bool) -> Any:
-    def hook(gradient: Tensor) -> None:
-        if call.gradient_norm is None:  # later passes over the same graph are not the gradient of the loss
-            call.gradient_norm = norm(gradient)
-            call.gradient = gradient.detach() if keep else None
-
-    return hook
+def own_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """A module's own parameters, those behind its parametrizations (weight norm …) included."""
+    own = list(module.parameters(recurse=False))
+    if is_parametrized(module):
+        own += list(module.parametrizations.parameters())  # type: ignore[union-attr]
+    return own
 
 
 def _without_parametrizations(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Named modules, less those that compute weights rather than activations."""
     skipped: set[nn.Module] = set()
     for name, module in model.named_modules():
-        if isinstance(module, ParametrizationList):
+        if isinstance(module, ParametrizationList) or module in skipped:
             skipped |= set(module.modules())
-        if module not in skipped:
+        elif is_parametrized(module):
+            skipped |= set(module.parametrizations.modules())  # type: ignore[union-attr]
+            yield name, module
+        else:
             yield name, module
 
 
-def first_tensor(output: Any) -> Tensor | None:
-    """The first floating-point tensor in a tensor, tuple, list, mapping or dataclass, in that order of fields."""
+def tensors(output: Any) -> Iterator[Tensor]:
+    """The floating-point tensors in a tensor, tuple, list, mapping or dataclass, in order."""
     stack = [output]
     while stack:
         value = stack.pop()
         if isinstance(value, Tensor):
             if value.is_floating_point() or value.is_complex():
-                return value
+                yield value
         elif isinstance(value, Mapping):
             stack.extend(reversed(list(value.values())))
         elif isinstance(value, (tuple, list)):
             stack.extend(reversed(value))
         elif is_dataclass(value) and not isinstance(value, type):
             stack.extend(getattr(value, f.name) for f in reversed(fields(value)))
-    return None
 
 
 def layer_record(call: Call, gradients: Mapping[str, Tensor | None], names: Mapping[nn.Parameter, str]) -> Layer:
     """A call as a record. `gradients`: parameter name → gradient, None where there is none."""
-    own = list(call.module.parameters(recurse=False))
+    own = own_parameters(call.module)
     found = [g for p in own if (g := gradients.get(names[p])) is not None]
-    gradient = call.gradient_norm
+    gradient_rms = call.gradient_rms
     return Layer(
         scope=call.scope,
         call=call.number,
@@ -157,8 +173,8 @@ def layer_record(call: Call, gradients: Mapping[str, Tensor | None], names: Mapp
         shape=call.shape,
         resolution=resolution(call.shape),
         log10_activation_rms=log10(call.activation_rms),
-        log10_gradient_norm=None if gradient is None else log10(gradient),
-        log10_gradient_rms=None if gradient is None else log10(gradient / math.sqrt(math.prod(call.shape))),
+        log10_gradient_norm=None if call.gradient_norm is None else log10(call.gradient_norm),
+        log10_gradient_rms=None if gradient_rms is None else log10(gradient_rms),
         log10_parameter_gradient_norm=log10(norm_together(found)) if found else None,
         log10_parameter_norm=log10(norm_together(own)),
     )

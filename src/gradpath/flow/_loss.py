@@ -56,7 +56,7 @@ def _checked(loss: Any, what: str) -> Tensor:
             "that returns a scalar loss"
         )
     if loss.grad_fn is None:
-        grad = "inside torch.no_grad()" if not torch.is_grad_enabled() else "no parameter requires a gradient?"
+        grad = "inside torch.inference_mode()" if torch.is_inference_mode_enabled() else "is it detached?"
         raise TraceError(f"the loss has no graph behind it ({grad}): nothing can be traced")
     return loss
 

@@ -45,17 +45,15 @@ def rms(tensor: Tensor) -> float:
     return norm(tensor) / math.sqrt(tensor.numel()) if tensor.numel() else 0.0
 
 
-def dot(a: Tensor, b: Tensor) -> float:
-    """⟨a, b⟩ of two tensors of one shape, summed in float64."""
-    if a.stride() != b.stride():
-        a, b = a.contiguous(), b.contiguous()
-    a, b = _flat(a.detach()), _flat(b.detach())
-    if _by_rows(a) and _by_rows(b):
-        value = _dot_by_rows(a, b)
-        if _SAFE[0] ** 2 < abs(value) < _SAFE[1] ** 2:
-            return value
-    (a, factor_a), (b, factor_b) = _wide(a), _wide(b)
-    return float(torch.dot(a, b)) * factor_a * factor_b
+def share(part: Tensor, whole: Tensor, size: float) -> float:
+    """⟨part, whole⟩ / ‖whole‖² of two tensors of one shape, summed in float64; `size` is ‖whole‖."""
+    if part.stride() != whole.stride():
+        part, whole = part.contiguous(), whole.contiguous()
+    part, whole = _flat(part.detach()), _flat(whole.detach())
+    if _by_rows(part) and _by_rows(whole) and _SAFE[0] < size < _SAFE[1]:
+        return _dot_by_rows(part, whole) / size / size
+    (part, part_factor), (whole, whole_factor) = _wide(part), _wide(whole)
+    return float(torch.dot(part, whole)) * (part_factor / size) * (whole_factor / size)
 
 
 def _by_rows(flat: Tensor) -> bool:
@@ -89,10 +87,11 @@ def _has_float64(tensor: Tensor) -> bool:
 
 def _flat(tensor: Tensor) -> Tensor:
     """The elements in the order they lie in memory: no copy for any dense layout, channels-last included."""
-    if tensor.is_complex():
-        tensor = torch.view_as_real(tensor)
     if tensor.is_sparse:
         tensor = tensor.to_dense()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    tensor = tensor.resolve_neg()
     strides = tensor.stride()
     order = sorted(range(tensor.dim()), key=lambda d: -strides[d])
     return tensor.permute(order).reshape(-1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gradpath.flow._layers import first_tensor
+from gradpath.flow._layers import tensors
 from gradpath.flow._norms import norm
 
 
@@ -29,7 +29,7 @@ class StemOverHead:
 
     def _watch(self, place: int) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            tensor = first_tensor(output)
+            tensor = next(tensors(output), None)
             if tensor is not None and tensor.requires_grad:
                 tensor.register_hook(lambda gradient: self._note(place, gradient))  # type: ignore[no-untyped-call]
 

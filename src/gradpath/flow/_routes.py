@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from torch import Tensor
+
 from gradpath.flow._graph import Graph, Node, is_weighted, operation
 from gradpath.record._flow import EdgeKind, ForkKind, Merge
 
@@ -13,14 +15,16 @@ _PASS = frozenset(
     Chunk ConstantPadNd ReflectionPad1D ReflectionPad2D ReplicationPad1D ReplicationPad2D Clone ToCopy T Transpose
     Permute Squeeze Unsqueeze Expand Repeat Flip Roll Alias AvgPool1D AvgPool2D AvgPool3D MkldnnAdaptiveAvgPool2D
     AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Mean Sum PixelShuffle PixelUnshuffle UpsampleNearest1D
-    UpsampleNearest2D UpsampleBilinear2D UpsampleLinear1D Index IndexSelect Gather CopySlices CopyBackwards
+    UpsampleNearest2D UpsampleBilinear2D UpsampleLinear1D UpsampleNearest3D
+    UpsampleTrilinear3D UpsampleBicubic2D Tril Triu Unfold Im2Col Col2Im Cumsum NegView Conj Index IndexSelect Gather CopySlices CopyBackwards
     BackwardHookFunction Movedim Contiguous""".split()
 )
 _NORMS = frozenset(
     """NativeBatchNorm CudnnBatchNorm MiopenBatchNorm BatchNormImpl NativeLayerNorm NativeGroupNorm FusedRmsNorm
     BatchNormWithUpdate""".split()
 )
-_OPAQUE = ("CheckpointFunction", "CompiledFunction", "MkldnnRnnLayer", "CudnnRnn", "Lstm", "ThnnFusedLstmCell")
+_SCALING = frozenset(("Mul", "Div", "NativeDropout"))
+_OPAQUE = ("CompiledFunction", "MkldnnRnnLayer", "CudnnRnn", "Lstm", "ThnnFusedLstmCell")
 
 
 def is_opaque(node: Node) -> bool:
@@ -37,12 +41,12 @@ def classify_route(graph: Graph, nodes: Iterable[Node]) -> EdgeKind:
             weights += 1
         elif name in _NORMS:
             norms = True
-        elif name in ("Mul", "Div", "NativeDropout"):
-            if node in graph.parametric:
-                return "branch"
-            gates = gates or not _is_constant_factor(node)
-        elif name not in _PASS:
+        elif node in graph.parametric or name not in _PASS | _SCALING:
             return "branch"
+        elif name in _SCALING:
+            if name == "Div" and node.next_functions[1:] and node.next_functions[1][0] is not None:
+                return "branch"  # a division by an activation
+            gates = gates or not _is_constant_factor(node)
         if weights > 1:
             return "branch"
     if weights == 1:
@@ -59,7 +63,7 @@ def _is_constant_factor(node: Node) -> bool:
         factor = getattr(node, "_saved_other" if slot == 0 else "_saved_self", None)
     except RuntimeError:  # the factor was overwritten since: it cannot be told from data
         return False
-    return factor is None or factor.numel() == 1
+    return not isinstance(factor, Tensor) or factor.numel() == 1
 
 
 def merge_kind(node: Node) -> Merge:

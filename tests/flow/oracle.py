@@ -1,7 +1,7 @@
 """An independent second opinion on edges and path lengths: a walk through autograd's graph in Python, node by node.
 
 Slow and simple. A node of the graph is callable: it takes the gradients of its outputs and returns those of its
-inputs. Gradients are tagged with the number of marked tensors that they have entered.
+inputs. Gradients are tagged with the number of marked edges that they have passed.
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ def walk(loss, marked=frozenset()):
                     continue
                 grad = grad.sum_to_size(source._input_metadata[output].shape)
                 edges[node, slot][k] = grad
-                j = k + ((source, output) in marked)
+                j = k + ((node, slot) in marked)
                 at[source, output][j] = at[source, output].get(j, 0) + grad
     return at, edges

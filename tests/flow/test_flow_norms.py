@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from gradpath.flow._norms import dot, log10, norm, norm_together, rms
+from gradpath.flow._norms import log10, norm, norm_together, rms, share
 
 LARGE, SMALL = (8, 16, 17, 31), (3, 5)
 
@@ -21,13 +21,16 @@ def test_norms_and_products_at_any_scale(shape, scale, dtype):
     exact = float((a.double() / scale).norm()) * scale
     assert norm(a) == pytest.approx(exact, rel=1e-6)
     assert rms(a) == pytest.approx(exact / math.sqrt(a.numel()), rel=1e-6)
-    product = float(((a.double() / scale) * (b.double() / scale)).sum()) * scale * scale
-    assert dot(a, b) == pytest.approx(product, rel=1e-4, abs=1e-6 * exact * norm(b))
+    wide = b.double() / scale
+    expected = float(((a.double() / scale) * wide).sum() / (wide * wide).sum())
+    if norm(b):
+        assert share(a, b, norm(b)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
     assert norm_together([a, b]) == pytest.approx(math.hypot(exact, norm(b)), rel=1e-6)
 
 
 def test_a_float64_whose_square_underflows():
     tiny = torch.full((5,), 1e-200, dtype=torch.float64)
+    assert share(3 * tiny, tiny, norm(tiny)) == pytest.approx(3, rel=1e-12)
     assert norm(tiny) == pytest.approx(math.sqrt(5) * 1e-200, rel=1e-12)
     huge = torch.full((5,), 1e200, dtype=torch.float64)
     assert norm(huge) == pytest.approx(math.sqrt(5) * 1e200, rel=1e-12)
@@ -38,12 +41,19 @@ def test_layouts_may_differ_between_the_factors(layout):
     torch.manual_seed(0)
     a = torch.randn(LARGE).contiguous(memory_format=layout)
     b = torch.randn(LARGE)
-    exact = float((a.double() * b.double()).sum())
-    assert dot(a, b) == pytest.approx(exact, rel=1e-5)
-    assert dot(a.transpose(2, 3), b.transpose(2, 3)) == pytest.approx(exact, rel=1e-5)
+    exact = float((a.double() * b.double()).sum() / (b.double() * b.double()).sum())
+    if norm(b):
+        assert share(a, b, norm(b)) == pytest.approx(exact, rel=1e-5)
+    assert share(a.transpose(2, 3), b.transpose(2, 3), norm(b)) == pytest.approx(exact, rel=1e-5)
     assert norm(a[:, ::2]) == pytest.approx(float(a[:, ::2].double().norm()), rel=1e-6)
     expanded = torch.randn(1, 5).expand(7, 5)
     assert norm(expanded) == pytest.approx(float(expanded.double().norm()), rel=1e-6)
+
+
+def test_conjugate_and_sparse_tensors_are_read():
+    values = torch.randn(4, dtype=torch.complex64)
+    assert norm(values.conj()) == pytest.approx(float(values.abs().square().sum().sqrt()), rel=1e-6)
+    assert norm(torch.eye(3).to_sparse()) == pytest.approx(3**0.5, rel=1e-6)
 
 
 def test_what_is_zero_or_not_finite_says_so():

@@ -33,7 +33,7 @@ def as_found(model: nn.Module) -> Iterator[None]:
 def _restore(buffer: Tensor, value: Tensor) -> None:
     """Write a changed buffer back, unnoticed by autograd: a backward pass of the user's may still wait for it."""
     if not torch.equal(buffer, value):
-        with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(buffer):
+        with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(buffer):  # type: ignore[attr-defined]
             buffer.copy_(value)
 
 

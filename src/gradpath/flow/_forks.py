@@ -23,6 +23,7 @@ from gradpath.flow._routes import classify_route, fork_kind, holds_parameter, me
 from gradpath.record import Edge, Fork
 from gradpath.record._flow import EdgeKind, ForkKind, Merge
 
+
 @dataclass
 class ForkPlan:
     """A fork as the graph shows it, before any gradient is known."""

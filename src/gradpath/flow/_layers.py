@@ -115,8 +115,8 @@ class LayerMeter:
         self.calls.append(call)
 
     def _arrive(self, call: Call) -> Any:
-        def hook(gradient: Tensor) -> None:
-            if self._armed:
+        def hook(gradient: Tensor | None) -> None:
+            if self._armed and gradient is not None:  # None: this output of several received nothing
                 call.gradient_norm = math.hypot(call.gradient_norm or 0.0, norm(gradient))
                 call.elements += gradient.numel()
 
@@ -138,7 +138,7 @@ def _without_parametrizations(model: nn.Module) -> Iterator[tuple[str, nn.Module
         if isinstance(module, ParametrizationList) or module in skipped:
             skipped |= set(module.modules())
         elif is_parametrized(module):
-            skipped |= set(module.parametrizations.modules())  # type: ignore[union-attr]
+            skipped |= set(module.parametrizations.modules())
             yield name, module
         else:
             yield name, module

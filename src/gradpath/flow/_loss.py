@@ -27,7 +27,7 @@ def compute_loss(
     if step is not None:
         return _checked(step(model, batch), "step(model, batch) returned")
     if criterion is None:
-        return _checked(_loss_of(_call(model, batch)), "the model's output is")
+        return _checked(_loss_of(_call_or_explain(model, batch)), "the model's output is")
     if isinstance(batch, (str, bytes, Mapping, Tensor)) or not hasattr(batch, "__len__") or len(batch) != 2:
         raise TraceError(
             f"with a criterion the batch must be a pair (input, target), got {_describe(batch)}: "
@@ -41,6 +41,19 @@ def _call(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _call_or_explain(model: nn.Module, batch: Any) -> Any:
+    """A pair of tensors without a criterion is the likeliest mistake of all."""
+    try:
+        return _call(model, batch)
+    except TypeError as error:
+        if isinstance(batch, tuple) and len(batch) == 2:
+            raise TraceError(
+                f"the model does not take the two tensors of the batch as arguments ({error}): if they are input and "
+                "target, give a criterion, for example trace(model, batch, torch.nn.functional.cross_entropy)"
+            ) from error
+        raise
 
 
 def _loss_of(output: Any) -> Any:

@@ -2,7 +2,8 @@
 
 Scale every branch by z. The gradient at z is Σₖ zᵏ g⁽ᵏ⁾ over path lengths k, so its derivative at z = 1 is Σₖ k g⁽ᵏ⁾:
 one more backward pass, that starts at zero and takes in, where a branch returns to its fork, the gradient that
-returned there in the first pass. The mean is ⟨Σ k g⁽ᵏ⁾, g⟩ / ‖g‖². (Each path of k branches is counted k times: no approximation.)
+returned there in the first pass. The mean is ⟨Σ k g⁽ᵏ⁾, g⟩ / ‖g‖². Each path of k branches
+is counted k times: nothing is approximated.
 """
 
 from __future__ import annotations

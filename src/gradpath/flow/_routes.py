@@ -16,7 +16,8 @@ _PASS = frozenset(
     Permute Squeeze Unsqueeze Expand Repeat Flip Roll Alias AvgPool1D AvgPool2D AvgPool3D MkldnnAdaptiveAvgPool2D
     AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Mean Sum PixelShuffle PixelUnshuffle UpsampleNearest1D
     UpsampleNearest2D UpsampleBilinear2D UpsampleLinear1D UpsampleNearest3D
-    UpsampleTrilinear3D UpsampleBicubic2D Tril Triu Unfold Im2Col Col2Im Cumsum NegView Conj Index IndexSelect Gather CopySlices CopyBackwards
+    UpsampleTrilinear3D UpsampleBicubic2D Tril Triu Unfold Im2Col Col2Im Cumsum NegView
+    Conj Index IndexSelect Gather CopySlices CopyBackwards
     BackwardHookFunction Movedim Contiguous""".split()
 )
 _NORMS = frozenset(

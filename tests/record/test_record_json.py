@@ -98,6 +98,22 @@ def test_what_does_not_fit_is_named(tmp_path, change, message):
         read(file)
 
 
+def test_hostile_files_are_refused_by_name(tmp_path):
+    file = tmp_path / "x.json"
+    good = json.loads(NetSpec(family="plain", depth=20).to_json())
+    for content in (
+        "[" * 100_000,
+        json.dumps(good | {"kind": []}),
+        json.dumps(good | {"schema": True}),
+        json.dumps(good | {"depth": 21}),
+        json.dumps(good | {"compression": 10**400}),
+    ):
+        file.write_text(content)
+        with pytest.raises(RecordError, match=r"x\.json") as error:
+            read(file)
+        assert "\n" not in str(error.value)
+
+
 def test_a_missing_field_is_named(tmp_path):
     file = FLOW.save(tmp_path / "flow.json")
     data = json.loads(file.read_text())

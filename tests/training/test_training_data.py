@@ -92,6 +92,8 @@ def test_an_npz_file_without_a_channel_axis(tmp_path):
         ({"train_labels": np.where(np.arange(20) % 4 == 2, 3, np.arange(20) % 4)}, "class 2 has no training image"),
         ({"train_labels": np.arange(20) * 100}, "out of range"),
         ({"train_labels": np.arange(20) / 2}, "whole numbers"),
+        ({"train_labels": np.full(20, 2**63 + 9, np.uint64)}, "9223372036854775817 is out of range"),
+        ({"train_images": np.zeros((20, 1, 0, 0), np.uint8)}, "is empty"),
         ({"test_images": np.zeros((8, 1, 9, 9), np.uint8)}, "differ in shape"),
     ],
 )

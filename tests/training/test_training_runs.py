@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gradpath as gp
-from gradpath.errors import UserError, WeightsError
+from gradpath.errors import MissingExtraError, UserError, WeightsError
 from gradpath.nets import macs
 from gradpath.record import Execution, NetSpec, Recipe
 from gradpath.training import EpochDone, NetDone, NetStarted, Planned, Progress, compare, evaluate, load_images
@@ -156,6 +156,88 @@ def test_the_default_nets_are_those_of_the_question():
     assert {job.spec.depth for job in quick} == {32}
 
 
+def test_ctrl_c_in_the_middle_keeps_the_weights_reached(small, tmp_path):
+    def interrupt(event):
+        if isinstance(event, EpochDone):
+            raise KeyboardInterrupt
+
+    recipe = Recipe(epochs=5, batch_size=16)
+    record = gp.train("plain-8", small, recipe=recipe, execution=EXECUTION, output=tmp_path / "run", listener=interrupt)
+    assert record.interrupted
+    assert len(record.epochs) == 1
+    assert record.gradient.final is None
+    assert evaluate(tmp_path / "run" / record.weights, small).images == 40
+    assert gp.read(tmp_path / "run") == record
+
+
+def test_ctrl_c_in_the_last_trace_keeps_the_training(small, tmp_path, monkeypatch):
+    from gradpath.training import _train
+
+    calls = []
+
+    def trace(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return gp.trace(*arguments)
+
+    monkeypatch.setattr(_train, "trace", trace)
+    recipe = Recipe(epochs=1, batch_size=16)
+    record = gp.train("plain-8", small, recipe=recipe, execution=EXECUTION, output=tmp_path / "run")
+    assert (record.interrupted, len(record.epochs), record.weights) == (True, 1, "plain-8.safetensors")
+
+
+def test_weights_that_the_last_step_broke_are_not_kept(small, tmp_path):
+    spec = NetSpec(family="plain", depth=8, norm="none", classes=4, input_size=8, input_channels=1)
+    recipe = Recipe(epochs=1, batch_size=128, learning_rate=1e38)
+    record = gp.train(spec, small, recipe=recipe, execution=EXECUTION, output=tmp_path / "run")
+    assert (record.steps, record.diverged_at_step, record.weights) == (1, 2, None)
+
+
+def test_a_spec_that_does_not_fit_the_images_is_refused(small):
+    for fields in ({"classes": 2, "input_channels": 1}, {"classes": 4, "input_channels": 3}):
+        with pytest.raises(UserError, match="4 and 1"):
+            gp.train(NetSpec(family="plain", depth=8, input_size=8, **fields), small, execution=EXECUTION)
+
+
+def test_trials_longer_than_an_epoch_keep_all_their_losses(small):
+    images = load_images(small)
+    spec = NetSpec(family="plain", depth=8, classes=4, input_size=8, input_channels=1)
+    job = Job("x", spec, Recipe(epochs=1, batch_size=64), learning_rates=(0.05,), trial_steps=7)
+    assert run_job(job, images, EXECUTION, 0, lambda event: None, None).trials[0].steps == 7
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_training(small, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for run in (
+        lambda out: compare(small, depth=8, epochs=1, output=out),
+        lambda out: gp.train("plain-8", small, output=out),
+    ):
+        with pytest.raises(UserError, match=r"file.*cannot be written"):
+            run(tmp_path / "file" / "run")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_without_safetensors_compare_leaves_weights_out_and_train_says_so_at_once(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
+    comparison = compare(small, depth=8, epochs=1, quick=True, output=tmp_path / "run")
+    assert [net.weights for net in comparison.nets] == [None] * 3
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["compare.json"]
+    with pytest.raises(MissingExtraError, match="safetensors"):
+        gp.train("plain-8", small, output=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": math.nan}, {"learning_rate": math.inf}, {"momentum": 0.0},
+     {"momentum": 1.0}, {"weight_decay": -1.0}, {"schedule": "cosine"}, {"augment": "mixup"}],
+)  # fmt: skip
+def test_recipes_that_cannot_train_are_refused(fields):
+    with pytest.raises(UserError, match=next(iter(fields))):
+        Recipe(**({"epochs": 1} | fields))
+
+
 @pytest.mark.parametrize("depth", [8, 32, 56, 110])
 def test_the_dense_net_costs_about_as_much_as_the_residual_one(depth):
     residual = NetSpec(family="residual", depth=depth, input_size=28, input_channels=1)
@@ -180,6 +262,7 @@ def test_epochs_fit_the_time():
         ({"minutes": math.nan}, "positive"),
         ({"epochs": 1, "minutes": 2}, "give one"),
         ({"depth": 57}, "56 or 62"),
+        ({"depth": 0}, "depth 0"),
         ({"device": "tpu-9"}, "tpu-9"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -42,10 +43,24 @@ class _Doors(click.Group):
                 return command
         return None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            there = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.list_commands(ctx))}"
+            raise click.UsageError(f"no command {args[0]!r}; {there}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for door, commands in _DOORS.items():
             with formatter.section(door):
                 formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
+
+
+def _where_help_is(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return "" if context is None else f" (see {context.command_path} --help)"
 
 
 @click.group(cls=_Doors, epilog=_LOOK, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +79,7 @@ def main() -> None:
         tell(f"gradpath: {error}")
         code = 2
     except click.ClickException as error:
-        error.show()
+        tell(f"gradpath: {error.format_message()}{_where_help_is(error)}")
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         tell("gradpath: interrupted")

@@ -10,8 +10,7 @@ from gradpath import training
 from gradpath.errors import MissingExtraError
 from gradpath.record import Comparison
 from gradpath.report import render
-from gradpath.training import Listener
-from gradpath.training._events import ignore
+from gradpath.training import Listener, ignore
 
 _REPORTS = ("report.html", "report.png")
 
@@ -34,7 +33,7 @@ def compare(
     Args:
         data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
         depth: of the deep nets, 6n+2. Default 56, with `quick` 32.
-        epochs: default: as many as fit into `minutes` on this machine, measured first (at most 3 seconds).
+        epochs: default: as many as fit into `minutes` on this machine, measured first.
         minutes: default 5, with `quick` 1.
         quick: fewer nets: plain without norm, plain with BatchNorm, residual.
         output: a folder for compare.json, report.html, report.png and each net's weights; None writes nothing.
@@ -43,6 +42,8 @@ def compare(
 
     Raises DataError, SpecError, UserError. Ctrl-C ends it: the record holds what was done and says `interrupted`.
     """
+    if output is not None and not training.can_keep_weights():
+        notice(f"weights left out: {MissingExtraError('safetensors', 'build', 'keeping them')}")
     comparison = training.compare(
         data,
         depth=depth,

@@ -105,9 +105,8 @@ class Display(AbstractContextManager["Display"]):
         row = self._row(event.run.name)
         row.done, row.state = 1.0, "interrupted" if event.run.interrupted else "done"
         if event.run.diverged_at_step is not None:
-            row.state = f"diverged, step {event.run.diverged_at_step}"
-            if self._live is None:
-                self._say(f"{row.name}: diverged at step {event.run.diverged_at_step}")
+            row.state = "diverged"
+            self._say(f"{row.name}: diverged at step {event.run.diverged_at_step}")
 
     def _row(self, name: str) -> Row:
         return self.rows.setdefault(name, Row(name))
@@ -119,6 +118,8 @@ class Display(AbstractContextManager["Display"]):
             print(line, file=sys.stderr, flush=True)
 
     def _table(self) -> Table:
+        if not self.rows:
+            return Table(title="measuring the machine …", title_justify="left", box=None, show_header=False)
         table = Table(title=self._clock(), title_justify="left", box=None, pad_edge=False)
         for heading in ("net", "", "state", "loss", "train", "test", "stem/head"):
             table.add_column(

@@ -17,7 +17,13 @@ data = click.option(
     show_default=True,
     help="fashion-mini (shipped), an .npz file, or a folder of IDX files (MNIST family).",
 )
-seed = click.option("--seed", default=0, show_default=True, help="Of the initial weights and the order of the images.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of the initial weights and the order of the images.",
+)
 device = click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps. Default: the best there is.")
 quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 as_format = click.option(

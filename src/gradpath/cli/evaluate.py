@@ -10,8 +10,7 @@ import click
 from gradpath import units
 from gradpath.cli import _options
 from gradpath.cli._console import show
-from gradpath.record._net import Padding
-from gradpath.record._run import Precision
+from gradpath.record import Padding, Precision
 
 
 @click.command("eval")

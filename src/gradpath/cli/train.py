@@ -10,8 +10,7 @@ import click
 
 from gradpath.cli import _options
 from gradpath.cli._console import show, tell, width_of
-from gradpath.record import Execution, Recipe
-from gradpath.record._run import Augment, Precision, Schedule
+from gradpath.record import Augment, Execution, Precision, Recipe, Schedule
 
 
 @click.command("train")

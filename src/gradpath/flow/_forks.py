@@ -20,8 +20,7 @@ from torch import Tensor
 from gradpath.flow._graph import Graph, Made, Node, Use, operation
 from gradpath.flow._norms import log10, norm, share
 from gradpath.flow._routes import classify_route, fork_kind, holds_parameter, merge_kind
-from gradpath.record import Edge, Fork
-from gradpath.record._flow import EdgeKind, ForkKind, Merge
+from gradpath.record import Edge, EdgeKind, Fork, ForkKind, Merge
 
 
 @dataclass

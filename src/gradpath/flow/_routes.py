@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from gradpath.flow._graph import Graph, Node, is_weighted, operation
-from gradpath.record._flow import EdgeKind, ForkKind, Merge
+from gradpath.record import EdgeKind, ForkKind, Merge
 
 # Linear in the activation and free of parameters: what a skip may consist of.
 _PASS = frozenset(

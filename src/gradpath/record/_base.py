@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gradpath.errors import RecordError
+from gradpath.errors import RecordError, UserError
 
 SCHEMA_VERSION = 1
 DEFINITIONS = "v1"
@@ -125,7 +125,13 @@ def _decode_record(cls: type[R], value: Any, where: str) -> R:
         raise RecordError(f"{where}: the field {sorted(missing)[0]!r} is missing")
     if unknown := set(value) - set(hints):
         raise RecordError(f"{where}: unknown field {sorted(unknown)[0]!r}")
-    return cls(**{name: decode(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    fields = {name: decode(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+    try:
+        return cls(**fields)
+    except RecordError:
+        raise
+    except UserError as error:  # a record that checks itself
+        raise RecordError(f"{where}: {error}") from error
 
 
 def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
@@ -140,7 +146,13 @@ def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
 
 
 def _refuse(hint: Any, value: Any, where: str) -> typing.NoReturn:
-    raise RecordError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {str(value)[:40]!r}")
+    raise RecordError(f"{where}: expected {_expected(hint)}, found {str(value)[:40]!r}")
+
+
+def _expected(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    return str(getattr(hint, "__name__", hint))
 
 
 def read(path: str | os.PathLike[str]) -> Record:
@@ -151,9 +163,11 @@ def read(path: str | os.PathLike[str]) -> Record:
     file = _record_file(Path(path))
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RecordError(f"{file}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{file}: cannot be read as a record ({error})") from error
-    if not isinstance(data, dict) or not isinstance(data.get("schema"), int) or "kind" not in data:
+    if not isinstance(data, dict) or type(data.get("schema")) is not int or not isinstance(data.get("kind"), str):
         raise RecordError(f"{file}: is JSON, but not a gradpath record (no 'schema' and 'kind')")
     if data["schema"] > SCHEMA_VERSION:
         raise RecordError(
@@ -163,7 +177,10 @@ def read(path: str | os.PathLike[str]) -> Record:
     if data["kind"] not in KINDS:
         raise RecordError(f"{file}: unknown kind {data['kind']!r}; known: {', '.join(sorted(KINDS))}")
     fields = {key: value for key, value in data.items() if key not in _HEADER}
-    return _decode_record(KINDS[data["kind"]], fields, file.name)
+    try:
+        return _decode_record(KINDS[data["kind"]], fields, file.name)
+    except (RecursionError, OverflowError) as error:
+        raise RecordError(f"{file}: holds what no record holds ({error})") from error
 
 
 def _record_file(path: Path) -> Path:
@@ -178,9 +195,17 @@ def _record_file(path: Path) -> Path:
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Write bytes under a temporary name in the same folder, then rename: readers see all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write bytes under a temporary name in the same folder, then rename: readers see all of it or nothing.
+
+    Raises UserError naming the path where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}): name a file in a folder you may write to"
+        ) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -14,7 +14,7 @@ from gradpath.record._base import Record
 
 EdgeKind = Literal["skip", "gated", "projection", "branch"]
 ForkKind = Literal["residual", "inner", "shared", "other"]
-Merge = Literal["add", "concat", "multiply", "other", "none"]
+Merge = Literal["add", "concat", "multiply", "other"]
 
 
 def from_log10(value: float) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from gradpath.errors import UserError
 from gradpath.record._base import Record
 from gradpath.record._flow import Flow
 from gradpath.record._net import Family, NetSpec, NormKind
@@ -51,6 +53,8 @@ class DataInfo(Record):
     mean: tuple[float, ...]
     """Per channel, of pixel values in 0..1: what the network was normalised with."""
     std: tuple[float, ...]
+    class_shares: tuple[float, ...] = ()
+    """Fraction of the training images in each class; empty where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,19 @@ class Recipe(Record):
     weight_decay: float = 1e-4
     augment: Augment = "none"
     """crop-flip: pad by 4 zeros, crop at a random place, flip left to right at random."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (("schedule", Schedule), ("augment", Augment)):
+            if getattr(self, name) not in get_args(choices):
+                raise UserError(f"{name} is one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, low, high in (("learning_rate", 0.0, math.inf), ("momentum", 0.0, 1.0)):
+            if not low < getattr(self, name) < high:
+                raise UserError(f"{name} must lie between {low:g} and {high:g}, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UserError(f"weight_decay must not be negative, got {self.weight_decay}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +137,8 @@ class RunRecord(Record, kind="run"):
     steps: int
     """Optimiser steps made."""
     diverged_at_step: int | None
+    """The first step, from 1, whose loss was not finite (losses are looked at every few steps, so `steps` may be
+    larger); steps + 1 where the last update left weights whose loss is not finite."""
     interrupted: bool
     trials: tuple[Trial, ...]
     """Learning rates tried before the run; empty where the recipe's was used."""

@@ -12,5 +12,7 @@ from gradpath.training._events import NetDone as NetDone
 from gradpath.training._events import NetStarted as NetStarted
 from gradpath.training._events import Planned as Planned
 from gradpath.training._events import Progress as Progress
+from gradpath.training._events import ignore as ignore
 from gradpath.training._train import TRAIN_RECIPE as TRAIN_RECIPE
+from gradpath.training._train import can_keep_weights as can_keep_weights
 from gradpath.training._train import train as train

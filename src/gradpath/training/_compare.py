@@ -16,7 +16,7 @@ from gradpath.record import Comparison, Execution, Recipe, RunRecord
 from gradpath.training._data import Images, load_images
 from gradpath.training._events import Listener, Planned, ignore
 from gradpath.training._machine import Probe, machine, pick_device
-from gradpath.training._train import Job, run_job
+from gradpath.training._train import Job, can_keep_weights, claim, run_job
 
 DEFAULT_DEPTH, QUICK_DEPTH = 56, 32
 DEFAULT_MINUTES, QUICK_MINUTES = 5.0, 1.0
@@ -47,19 +47,23 @@ def compare(
     Args:
         data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
         depth: of the deep nets, 6n+2. Default 56, with `quick` 32.
-        epochs: default: as many as fit into `minutes` on this machine, measured first (at most 3 seconds).
+        epochs: default: as many as fit into `minutes` on this machine, measured first.
         minutes: default 5, with `quick` 1.
         quick: fewer nets: plain without norm, plain with BatchNorm, residual.
-        output: a folder for compare.json, written anew after each net, and the weights; None writes nothing.
+        output: a folder for compare.json, written anew after each net, and the weights (these need safetensors);
+            None writes nothing.
         listener: called with news (`gradpath.training` events), the first of them `Planned`.
 
     Raises DataError, SpecError, UserError. Ctrl-C ends it: the record holds what was done and says `interrupted`.
     """
     began, started = time.perf_counter(), datetime.now(timezone.utc)
     _check(epochs, minutes)
+    if depth is None:
+        depth = QUICK_DEPTH if quick else DEFAULT_DEPTH
     images = load_images(data)
     where = pick_device(device)
-    jobs = default_jobs(images, depth or (QUICK_DEPTH if quick else DEFAULT_DEPTH), quick)
+    jobs = default_jobs(images, depth, quick)
+    folder = None if output is None else claim(Path(output))
     batch_size = jobs[0].recipe.batch_size
     probe = Probe(where, batch_size)
     execution = probe.choose(next(job.spec for job in jobs if job.spec.family == "residual"))
@@ -82,7 +86,6 @@ def compare(
     )
     listener(Planned(comparison, tuple(j.name for j in jobs), tuple(c.total(count) for c in costs), count))
     jobs = [replace(job, recipe=replace(job.recipe, epochs=count)) for job in jobs]
-    folder = None if output is None else Path(output)
     return _run_all(jobs, comparison, images.to(where), listener, folder, lambda: time.perf_counter() - began)
 
 
@@ -189,11 +192,12 @@ def _run_all(
     elapsed: Callable[[], float],
 ) -> Comparison:
     nets: list[RunRecord] = []
+    weights = folder if can_keep_weights() else None
     for job in jobs:
         try:
-            nets.append(run_job(job, images, comparison.execution, comparison.seed, listener, folder))
+            nets.append(run_job(job, images, comparison.execution, comparison.seed, listener, weights))
             interrupted = nets[-1].interrupted
-        except KeyboardInterrupt:  # between steps: this net has nothing to keep
+        except KeyboardInterrupt:  # before its first step: this net has nothing to keep
             interrupted = True
         comparison = replace(comparison, nets=tuple(nets), seconds=elapsed(), interrupted=interrupted)
         if folder is not None:

@@ -78,7 +78,12 @@ def _read_npz(path: Path) -> dict[str, Array]:
     except DataError:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read as an .npz file, it may be truncated ({error})") from error
+        raise DataError(f"{path}: cannot be read as an .npz file, it may be truncated ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """numpy's first words: it goes on to recommend loading pickles."""
+    return "not an .npz file" if "allow_pickle" in str(error) else (str(error).splitlines() or [""])[0]
 
 
 def _read_idx_folder(folder: Path) -> dict[str, Array]:
@@ -115,6 +120,7 @@ def _checked(arrays: dict[str, Array], where: str, name: str, classes: tuple[str
         classes=classes or tuple(map(str, range(count))),
         mean=mean,
         std=std,
+        class_shares=tuple((np.bincount(labels["train"], minlength=count) / len(labels["train"])).tolist()),
     )
     return Images(
         train_images=torch.from_numpy(np.array(images["train"])),
@@ -141,8 +147,8 @@ def _as_images(array: Array, where: str) -> Array:
     array = array[:, None] if array.ndim == 3 else array
     if array.ndim != 4 or array.dtype != np.uint8:
         raise DataError(f"{where}: expected uint8 of shape N C H W or N H W, found {array.dtype} {array.shape}")
-    if not len(array):
-        raise DataError(f"{where}: is empty")
+    if not array.size:
+        raise DataError(f"{where}: is empty: {array.shape}")
     if array.shape[2] != array.shape[3]:
         raise DataError(f"{where}: expected square images, found {array.shape[2]}×{array.shape[3]}")
     if array.shape[1] not in (1, 3):
@@ -155,8 +161,9 @@ def _as_labels(array: Array, images: int, where: str) -> Array:
         raise DataError(f"{where}: expected whole numbers of shape N, found {array.dtype} {array.shape}")
     if len(array) != images:
         raise DataError(f"{where}: has {len(array)} labels for {images} images")
-    if array.min() < 0:
-        raise DataError(f"{where}: label {array.min()} is out of range: labels count from 0")
+    if array.min() < 0 or array.max() > np.iinfo(np.int32).max:
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise DataError(f"{where}: label {wrong} is out of range: labels count from 0")
     return array.astype(np.int64)
 
 

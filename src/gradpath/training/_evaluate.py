@@ -8,9 +8,7 @@ from typing import Literal
 
 from gradpath.errors import UserError, WeightsError
 from gradpath.nets import Network, build, build_from, data_of, load_weights
-from gradpath.record import DataInfo, NetSpec
-from gradpath.record._net import Padding
-from gradpath.record._run import Precision
+from gradpath.record import DataInfo, NetSpec, Padding, Precision
 from gradpath.training._batches import Batches
 from gradpath.training._data import Images, load_images
 from gradpath.training._loop import right_answers

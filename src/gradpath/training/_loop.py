@@ -64,7 +64,8 @@ class Loop:
         self.probe = StemOverHead(stem, head)
 
     def run(self, limit_steps: int | None = None) -> Outcome:
-        """Train for all epochs, or `limit_steps` steps; stop at a loss that is not finite, or at Ctrl-C."""
+        """Train for all epochs, or until `limit_steps` steps (then without tests between epochs); stop at a loss that
+        is not finite, or at Ctrl-C."""
         try:
             for number in range(1, self.recipe.epochs + 1):
                 if not self._epoch(number, limit_steps):
@@ -78,6 +79,7 @@ class Loop:
         begin = time.perf_counter()
         self.net.train()
         seen = _Seen(self.device, self.steps_per_epoch)
+        done = False
         for index in self.batches.order(self.images.info.train_images, self.batch_size):
             looking = self.outcome.steps % _REPORT_STEPS == 0
             seen.add(*self._step(index.to(self.device), looking))
@@ -86,10 +88,11 @@ class Loop:
             if (looking or done or seen.count == self.steps_per_epoch) and self._report(number, seen):
                 return False
             if done:
-                self.outcome.losses += seen.losses()
-                return False
-        self._close_epoch(number, seen, time.perf_counter() - begin)
-        return True
+                break
+        self.outcome.losses += seen.losses()
+        if limit_steps is None:
+            self._close_epoch(number, seen, time.perf_counter() - begin)
+        return not done
 
     def _step(self, index: Tensor, looking: bool) -> tuple[Tensor, Tensor]:
         """One optimiser step on the images of `index`. Returns the loss and the number of right answers."""

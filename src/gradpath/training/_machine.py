@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from gradpath.errors import UserError
 from gradpath.nets import NetSpec, build, macs
-from gradpath.record import Execution, Machine
-from gradpath.record._run import Layout, Precision
+from gradpath.record import Execution, Layout, Machine, Precision
 
 PROBE_SECONDS = 3.0
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
@@ -46,7 +45,9 @@ def pick_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}): try --device cpu") from error
+        raise UserError(
+            f"device {name!r} cannot be used ({str(error).splitlines()[0][:60]}): try --device cpu"
+        ) from error
     return device
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from gradpath.errors import MissingExtraError, SpecError, UserError
 from gradpath.flow import trace
 from gradpath.nets import NetSpec, Network, build, macs, parameters, resolve, save_weights
 from gradpath.record import Execution, Flow, GradientHistory, Recipe, RunRecord, Trial
@@ -52,17 +56,19 @@ def train(
         net: a specification or a name such as 'resnet-20'; a name takes classes, size and channels from the data.
         data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
         output: a folder for run.json and weights.safetensors; None writes nothing.
-        execution: precision and memory layout; None measures which is fastest (at most 3 seconds).
-        listener: called with news (`gradpath.training.events`).
+        execution: precision and memory layout; None measures which is fastest.
+        listener: called with news (the events of `gradpath.training`).
 
     Raises DataError, SpecError, UserError. Ctrl-C ends the training: the record says `interrupted`.
     """
     images = load_images(data)
     spec = fitting(net, images)
     where = pick_device(device)
+    if output is not None and not can_keep_weights():
+        raise MissingExtraError("safetensors", "build", "keeping the weights")
+    folder = None if output is None else claim(Path(output))
     if execution is None:
         execution = Probe(where, recipe.batch_size).choose(spec)
-    folder = None if output is None else Path(output)
     record = run_job(Job(spec.label, spec, recipe), images.to(where), execution, seed, listener, folder)
     if folder is not None:
         record.save(folder / "run.json")
@@ -70,9 +76,15 @@ def train(
 
 
 def fitting(net: NetSpec | str, images: Images) -> NetSpec:
-    """The specification with the classes, channels and size of the images."""
+    """The specification for the images: of a name, with their classes, channels and size. Raises SpecError where a
+    specification does not fit them."""
     info = images.info
     if isinstance(net, NetSpec):
+        if net.classes < len(info.classes) or net.input_channels != info.channels:
+            raise SpecError(
+                f"{net.label} is for {net.classes} classes and {net.input_channels} channels, "
+                f"{info.name} has {len(info.classes)} and {info.channels}"
+            )
         return net
     return resolve(net, classes=len(info.classes), input_size=info.image_size, input_channels=info.channels)
 
@@ -101,16 +113,33 @@ def _train_and_trace(record: RunRecord, images: Images, listener: Listener, fold
     weighted = [layer.scope for layer in before.layers if layer.weighted]
     loop.watch(net.get_submodule(weighted[0]), net.get_submodule(weighted[-1]))
     outcome = loop.run()
-    done = outcome.diverged_at_step is None and not outcome.interrupted
+    after = _look_at_the_end(net, images, loop)
+    sound = outcome.steps > 0 and outcome.diverged_at_step is None
     return replace(
         record,
         epochs=tuple(outcome.epochs),
         steps=outcome.steps,
         diverged_at_step=outcome.diverged_at_step,
         interrupted=outcome.interrupted,
-        gradient=GradientHistory(initial=before, final=_look(net, images, loop) if done else None),
-        weights=None if folder is None or not done else _save(net, folder, record, images),
+        gradient=GradientHistory(initial=before, final=after),
+        weights=_save(net, folder, record, images) if folder is not None and sound else None,
     )
+
+
+def _look_at_the_end(net: Network, images: Images, loop: Loop) -> Flow | None:
+    """The trace after training; None where the run was cut short. Notes weights whose loss is not finite."""
+    outcome = loop.outcome
+    if outcome.diverged_at_step is not None or outcome.interrupted:
+        return None
+    try:
+        after = _look(net, images, loop)
+    except KeyboardInterrupt:  # the training itself is done, and kept
+        outcome.interrupted = True
+        return None
+    if math.isfinite(after.loss):
+        return after
+    outcome.diverged_at_step = outcome.steps + 1
+    return None
 
 
 def _look(net: Network, images: Images, loop: Loop) -> Flow:
@@ -118,6 +147,22 @@ def _look(net: Network, images: Images, loop: Loop) -> Flow:
     inputs = loop.batches.normalise(images.test_images[:_PROBE_IMAGES])
     net.train()
     return trace(net, (inputs, images.test_labels[:_PROBE_IMAGES]), F.cross_entropy)
+
+
+def can_keep_weights() -> bool:
+    """Whether the optional package that writes them is installed."""
+    return importlib.util.find_spec("safetensors") is not None
+
+
+def claim(folder: Path) -> Path:
+    """Make sure that results can be written to a folder, before there are any. Raises UserError naming it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{folder}: cannot be written ({reason}): name a folder you may write to") from error
 
 
 def _save(net: Network, folder: Path, record: RunRecord, images: Images) -> str:

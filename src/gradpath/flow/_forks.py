@@ -69,12 +69,13 @@ class Measured:
     norms: dict[int, float] = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
     whole: float | None = None
+    shape: tuple[int, ...] = ()
 
     def reduce(self) -> None:
         """Turn the gradients into numbers and let them go."""
         whole = reduce(torch.add, self.arrived.values())
         self.norms = {i: norm(grad) for i, grad in self.arrived.items()}
-        self.whole = norm(whole)
+        self.whole, self.shape = norm(whole), tuple(whole.shape)
         if 0 < self.whole < math.inf:
             self.shares = {i: share(grad, whole, self.whole) for i, grad in self.arrived.items()}
         self.arrived.clear()
@@ -128,25 +129,24 @@ class ForkMeter:
         if len(measured.arrived) == len(self.forks[number].uses):
             measured.reduce()
 
-    def finish(self, name: Callable[[Node], str], shape: Callable[[Made], tuple[int, ...]]) -> tuple[Fork, ...]:
+    def finish(self, name: Callable[[Node], str]) -> tuple[Fork, ...]:
         """The forks as records. `name` tells a node's scope and operation."""
         for measured in self.measured:
             if measured.arrived:  # some consumers were never reached: their edges stay None
                 measured.reduce()
         return tuple(
-            _fork_record(fork, measured, name, shape(fork.made))
-            for fork, measured in zip(self.forks, self.measured, strict=True)
+            _fork_record(fork, measured, name) for fork, measured in zip(self.forks, self.measured, strict=True)
         )
 
 
-def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str], shape: tuple[int, ...]) -> Fork:
+def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str]) -> Fork:
     total, whole = sum(measured.norms.values()), measured.whole
     comparable = 0 < total < math.inf
     return Fork(
         name=name(fork.made[0]),
         kind=fork.kind,
         merge=fork.merge,
-        shape=shape,
+        shape=measured.shape,
         cancellation=1 - whole / total if whole is not None and comparable else None,
         log10_norm=None if whole is None else log10(whole),
         edges=tuple(

@@ -145,7 +145,11 @@ def meets_data(node: Node) -> bool:
 
 
 def _elements(node: Node, output: int) -> int:
-    return math.prod(node.variable.shape if node.name() == ACCUMULATE else node._input_metadata[output].shape)
+    """Elements of a tensor that a node made; 0 where this version of torch does not tell."""
+    if node.name() == ACCUMULATE:
+        return math.prod(node.variable.shape)
+    metadata = getattr(node, "_input_metadata", None)
+    return math.prod(metadata[output].shape) if metadata else 0
 
 
 def _has_frozen_weight(node: Node) -> bool:

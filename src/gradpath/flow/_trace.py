@@ -16,7 +16,7 @@ from gradpath.errors import TraceError
 from gradpath.flow._asfound import as_found, plain_view
 from gradpath.flow._forks import ForkMeter, Taps, branch_uses, describe, opaque_nodes, plan_forks
 from gradpath.flow._gain import fit_gains
-from gradpath.flow._graph import ACCUMULATE, Graph, Made, Node, operation
+from gradpath.flow._graph import ACCUMULATE, Graph, Node, operation
 from gradpath.flow._layers import Call, LayerMeter, layer_record, own_parameters
 from gradpath.flow._loss import compute_loss
 from gradpath.flow._paths import MeanLength
@@ -78,7 +78,7 @@ class _Pass:
         if gradient_at is not None and any(plan.kind == "residual" for plan in self.plans):
             depth = lengths.value(self.loss, self.at, gradient_at)
         layers = tuple(layer_record(call, gradients, self.names) for call in self.meter.calls)
-        return self._record(layers, forks.finish(self._name, _shape), depth, self._unseen(gradients))
+        return self._record(layers, forks.finish(self._name), depth, self._unseen(gradients))
 
     def _place(self) -> tuple[GradientEdge, str]:
         """Where paths are taken: the output of the first layer that all residual forks lie downstream of, else the
@@ -163,13 +163,6 @@ def _refuse_reentrant(graph: Graph) -> None:
             "the model uses reentrant checkpointing, whose inside no graph shows: "
             "call torch.utils.checkpoint.checkpoint with use_reentrant=False to trace it"
         )
-
-
-def _shape(made: Made) -> tuple[int, ...]:
-    node, output = made
-    if str(node.name()) == ACCUMULATE:
-        return tuple(node.variable.shape)
-    return tuple(node._input_metadata[output].shape)
 
 
 def _ratio(weighted: list[Call]) -> float | None:

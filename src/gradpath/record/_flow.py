@@ -91,6 +91,7 @@ class Fork(Record):
     merge: Merge
     """Where its routes meet again (immediate post-dominator)."""
     shape: tuple[int, ...]
+    """Of the tensor, batch first; () where no gradient arrived."""
     cancellation: float | None
     """1 − ‖g‖ / Σ‖gᵢ‖: 0 when all edges agree, 1 when they cancel."""
     log10_norm: float | None

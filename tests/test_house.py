@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "kernels": {"nets", "record"},
     "memory": {"kernels", "nets", "record"},
     "training": {"memory", "kernels", "nets", "flow", "record"},
+    "__main__": {"cli"},
     "cli": {"training", "memory", "kernels", "nets", "flow", "report", "circuits", "record"},
 }
 WITHOUT_TORCH = ("record", "circuits", "report")

@@ -7,6 +7,8 @@ import re
 
 from gradpath.errors import UserError
 
+CIRCUIT_DIGITS = 5
+"""Of a circuit's numbers. Not 4: what a residual block hands back is 1.0001, which must not print as 1."""
 _BYTE_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _BYTE_PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]iB|B)?\s*", re.IGNORECASE)
 
@@ -25,6 +27,12 @@ def number(value: float | None, digits: int = 4) -> str:
         text = f"{value:.{max(0, digits - 1 - power)}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     return f"{mantissa.rstrip('0').rstrip('.')}e{power}"
+
+
+def circuit_number(value: float) -> str:
+    """A number as a circuit's sentences and figures write it, with a true minus sign: -0.10000001 → '−0.1'."""
+    text = number(value, CIRCUIT_DIGITS)
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def percent(fraction: float | None) -> str:

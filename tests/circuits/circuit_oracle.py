@@ -7,8 +7,8 @@ import random
 import torch
 from torch import Tensor
 
-from gradpath.circuits.engine import LEAVES, Circuit, Walk
-from gradpath.circuits.gates import NORMALISE_EPSILON
+from gradpath.circuits._engine import LEAVES, Circuit, Walk
+from gradpath.circuits._gates import NORMALISE_EPSILON
 
 TORCH_GATES = {
     "add": lambda x, i: torch.stack(x).sum(),

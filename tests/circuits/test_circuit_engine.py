@@ -9,7 +9,7 @@ import pytest
 from circuit_oracle import assert_agrees
 
 from gradpath.circuits import circuit, names
-from gradpath.circuits.engine import Circuit, Part, Walk
+from gradpath.circuits._engine import Circuit, Part, Walk
 from gradpath.errors import CircuitError
 
 
@@ -73,8 +73,8 @@ def test_output_that_is_used_again_keeps_its_upstream():
     ("values", "says"),
     [
         ({"w5": 1.0}, "did you mean 'w"),
-        ({"nonsense": 1.0}, "There are: x, w1, w2, w3, w4"),
-        ({"z1": 1.0}, "'z1' is a multiply gate: its value is computed; you can set x, w1"),
+        ({"nonsense": 1.0}, "unknown value 'nonsense'; there are: x, w1, w2, w3, w4"),
+        ({"z1": 1.0}, "'z1' is computed, by the gate multiply; you can set x, w1"),
         ({"x": math.inf}, "x must be a finite number, not inf"),
         ({"x": "abc"}, "x must be a finite number, not 'abc'"),
         ({"x": None}, "x must be a finite number, not None"),
@@ -98,8 +98,8 @@ def test_long_lists_of_names_are_shortened():
         ((Part("x", "input"), Part("x", "input")), "two parts are called 'x'"),
         ((Part("a", "multply", ("a",)),), "did you mean 'multiply'"),
         ((Part("a", "exp", ("b",)), Part("b", "input")), "its input 'b' does not come before it"),
-        ((Part("x", "input"), Part("a", "exp", ("x", "x"))), "takes 1 inputs, not 2"),
-        ((Part("a", "add"),), "takes at least 1 inputs, not 0"),
+        ((Part("x", "input"), Part("a", "exp", ("x", "x"))), "takes 1 input, not 2"),
+        ((Part("a", "add"),), "takes at least 1 input, not 0"),
         ((Part("x", "input"), Part("a", "dot", ("x",))), "as many weights as values"),
         ((Part("x", "input"), Part("a", "concat", ("x",), index=1)), "no component 1 of 1"),
         ((Part("x", "input"),), "its output 'out' is not among its parts"),
@@ -118,6 +118,24 @@ def test_gradients_that_overflow_are_refused():
     fork = (*parts[:2], Part("y", "multiply", ("x", "w")), Part("z", "add", ("y", "y")))
     with pytest.raises(CircuitError, match="no finite sum"):
         list(Walk(Circuit("c", fork, "z", upstream=1.5e308)).steps())
+
+
+@pytest.mark.parametrize("layers", [3, 8])
+def test_terms_that_cancel_leave_0(layers):
+    record = circuit("dense", layers=layers, values={"w1": -1})
+    assert next(node.gradient for node in record.nodes if node.name == "x") == 0.0
+    thirds = (Part("x", "input", value=0.1), Part("y", "input", value=0.2), Part("z", "input", value=-0.3))
+    walk = Walk(Circuit("c", (*thirds, Part("s", "add", ("x", "y", "z"))), "s"))
+    list(walk.steps())
+    assert walk.values["s"] == 0.0
+
+
+@pytest.mark.parametrize("small", [1e-12, 1e-300])
+def test_a_small_sum_of_small_terms_is_kept(small):
+    parts = (Part("x", "input", value=small), Part("y", "input", value=small / 2), Part("s", "add", ("x", "y")))
+    walk = Walk(Circuit("c", parts, "s"))
+    list(walk.steps())
+    assert walk.values["s"] == 1.5 * small
 
 
 def test_no_torch():

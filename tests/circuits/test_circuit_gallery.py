@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradpath.circuits import circuit, describe, names, option_names
+from gradpath.circuits._gallery import GALLERY
 from gradpath.circuits._words import LANGUAGES, show
-from gradpath.circuits.gallery import GALLERY
 from gradpath.errors import CircuitError
 from gradpath.record import CircuitRecord, read
 
@@ -92,14 +92,10 @@ def test_chains_are_a_product_and_a_sum_over_paths():
     assert next(n.gradient for n in plain.nodes if n.name == "x") == pytest.approx(sums[4], rel=1e-12)
     assert next(n.gradient for n in residual.nodes if n.name == "x") == pytest.approx(sum(sums), rel=1e-12)
     for k in range(3):
-        assert f"{math.comb(4, k)}. Together they carry {show(sums[k])}." in residual.findings[k + 1]
+        paths = math.comb(4, k)
+        assert residual.findings[k + 1].startswith(f"{paths} path{'s' if paths > 1 else ''} through {k} of 4 blocks: ")
+        assert residual.findings[k + 1].endswith(f": {show(sums[k])} in all.")
     assert "2^4 = 16 paths" in residual.findings[0]
-
-
-def test_product_too_small_for_a_float_says_so():
-    findings = circuit("plain-chain", blocks=100).findings
-    assert any("about 10^-400" in finding for finding in findings)
-    assert not any("about 10^" in finding for finding in circuit("plain-chain", blocks=5).findings)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 6])
@@ -112,8 +108,8 @@ def test_dense_block_has_all_connections_to_later_layers(layers):
         if wire.source in layer_of and layer_of[wire.source] < layer_of[wire.target]
     }
     assert links == {(i, j) for j in range(1, layers + 1) for i in range(j)}
-    assert f"{layers * (layers + 1) // 2} connections" in record.findings[-2]
-    assert f"{2 ** (layers - 1)} paths" in record.findings[-1]
+    assert f"makes {layers * (layers + 1) // 2} connection" in record.findings[-2]
+    assert f"to x: {2 ** (layers - 1)} path" in record.findings[-1]
 
 
 def test_normalisation_keeps_signal_and_weight_gradients():
@@ -129,8 +125,8 @@ def test_normalisation_keeps_signal_and_weight_gradients():
 
 def test_caption_is_right_about_a_chain_of_one_unit():
     """One unit wide, the gradient of the weight is 0 but for ε; that is why the gallery's circuit has two."""
+    from gradpath.circuits._engine import Circuit, Walk
     from gradpath.circuits._entry import gate, leaf
-    from gradpath.circuits.engine import Circuit, Walk
 
     samples = range(4)
     parts = [leaf("w", "weight", 0.8, 0)]
@@ -144,20 +140,6 @@ def test_caption_is_right_about_a_chain_of_one_unit():
     walk = Walk(Circuit("one", tuple(parts), "L"))
     list(walk.steps())
     assert abs(walk.gradients["w"]) < 1e-3 < 0.1 < abs(walk.gradients["n0"])
-
-
-def test_truck_tells_what_each_customer_is_brought():
-    express, none = circuit("truck"), circuit("truck", lane="none")
-    assert express.findings == none.findings
-    for record, word in ((express, "with it"), (none, "without")):
-        arrives = {step.node: show(step.value) for step in record.steps if step.direction == "backward"}
-        for i in (1, 2, 3, 4):
-            told = next(finding for finding in record.findings if f"Customer c{i} " in finding)
-            assert f"{arrives[f'p{i}']} {word}" in told
-        end = gradients(record)["x"]
-        assert f"{end} " in record.findings[4]
-    assert gradients(express)["x"] == "1.4641"
-    assert "4.641" in express.findings[5]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -181,6 +163,7 @@ def test_languages_tell_the_same_numbers():
     ("name", "options", "says"),
     [
         ("plane", {}, "unknown circuit 'plane': did you mean 'plain'"),
+        ("nope", {}, "unknown circuit 'nope'; there are: gate, plain, "),
         ("plain-chain", {"blocks": 0}, "blocks takes a whole number from 1 to 10000; it was 0"),
         ("plain-chain", {"blocks": 2.5}, "it was 2.5"),
         ("plain-chain", {"blocks": "2.5"}, "it was '2.5'"),

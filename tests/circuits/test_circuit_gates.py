@@ -4,15 +4,16 @@ import dataclasses
 import importlib
 import math
 import pkgutil
+import re
 
 import pytest
 from circuit_oracle import TORCH_GATES, assert_agrees, random_leaves
 
 import gradpath.circuits
 from gradpath.circuits import circuit
+from gradpath.circuits._engine import Circuit, Part, Walk
+from gradpath.circuits._gates import GATES
 from gradpath.circuits._words import LANGUAGES, Text, slots
-from gradpath.circuits.engine import Circuit, Part, Walk
-from gradpath.circuits.gates import GATES
 from gradpath.errors import CircuitError
 
 
@@ -156,5 +157,20 @@ def test_sentences_of_every_gate(kind, language):
 
 
 def test_formulas_bracket_what_is_negative():
-    assert circuit("gate", values={"y": -2}).steps[0].sentence.startswith("z = x × y = 3 × (-2) = -6.")
+    assert circuit("gate", values={"y": -2}).steps[0].sentence.startswith("z = x × y = 3 × (−2) = −6.")
     assert circuit("gate", gate="copy").steps[0].sentence.startswith("z = x = 3. ")
+
+
+def test_formulas_name_in_chinese_what_has_no_sign_of_its_own():
+    record = circuit("gate", gate="normalise", language="zh")
+    assert record.steps[0].sentence.startswith("z = 归一化(x, y, u)[1] = 归一化(3, 2, 7)[1] = ")
+    assert "mean" not in circuit("gate", gate="mean", language="zh").steps[0].sentence
+    assert circuit("gate", gate="max", language="zh").steps[0].sentence.startswith("z = max(x, y) = max(3, 2) = 3。")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", GATES)
+def test_no_hyphen_stands_for_a_minus(kind, language):
+    record = circuit("gate", gate=kind, language=language, values={"x": 0.5}, upstream=-2)
+    for text in (*record.findings, *(step.sentence for step in record.steps)):
+        assert not re.search(r"(?<![A-Za-z0-9])-|- ", text), text

@@ -194,3 +194,32 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
+
+
+def test_what_needs_optional_packages_is_left_out_and_said(tiny, tmp_path):
+    """Looking and learning need torch, numpy, rich and click alone."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, importlib.abc\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('matplotlib', 'safetensors', 'PIL'):\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import importlib.util\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'safetensors' else found(name, *rest)\n"
+    )
+    environment = {"PYTHONPATH": str(tmp_path)}
+    arguments = ("compare", "--quick", "--depth", "8", "--epochs", "1", "--data", tiny, "--output", "run", "--quiet")
+    done = run(*arguments, cwd=tmp_path, environment=environment, check=0)
+    lines = done.stderr.decode().splitlines()
+    assert [line.split(" left out")[0] for line in lines if "left out" in line] == [
+        "gradpath: the weights",
+        "gradpath: report.png",
+    ]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["compare.json", "report.html"]
+    refused = run(
+        "train", "resnet-8", "--data", tiny, "--output", "other", cwd=tmp_path, environment=environment, check=2
+    )
+    assert "gradpath[build]" in refused.stderr.decode()
+    assert not (tmp_path / "other").exists()

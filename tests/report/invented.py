@@ -26,7 +26,7 @@ from gradpath.record import (
 
 GUESSING = math.log(10)
 DATA = DataInfo(
-    name="fashion-mnist-5k",
+    name="fashion-mini",
     train_images=5000,
     test_images=1000,
     image_size=28,
@@ -145,9 +145,14 @@ def net(
     trials: int = 0,
     gradient: Flow | None = None,
     final: Flow | None = None,
+    steps: int = 3120,
+    data: DataInfo = DATA,
+    rate: float | None = None,
+    seed: int = 0,
 ) -> RunRecord:
-    tail = {"batch": ", BatchNorm" if family == "plain" else "", "none": ", no norm"}[norm]
-    own_name = name if name is not None else f"{family} {depth}{tail}{', He' if (norm, init) == ('none', 'he') else ''}"
+    bare = ", He" if init == "he" else ", no norm"
+    tail = bare if norm == "none" else ", BatchNorm" if family == "plain" else ""
+    own_name = name if name is not None else f"{family} {depth}{tail}"
     dense = {"bottleneck": True, "compression": 0.5} if family == "dense" else {}
     spec = NetSpec(family=family, depth=depth, norm=norm, init=init, input_channels=1, input_size=28, **dense)  # type: ignore[arg-type]
     return RunRecord(
@@ -157,14 +162,14 @@ def net(
         norm=spec.norm,
         parameters=SIZES.get((family, depth), 500_000),
         macs=95_000_000,
-        seed=0,
+        seed=seed,
         spec=spec,
-        recipe=Recipe(epochs=2, learning_rate=0.005 if trials else 0.05),
+        recipe=Recipe(epochs=2, learning_rate=rate or (0.005 if trials else 0.05)),
         execution=EXECUTION,
-        data=DATA,
+        data=data,
         machine=MACHINE,
         epochs=() if diverged is not None else epochs(*losses, accuracy=accuracy),
-        steps=312,
+        steps=steps,
         diverged_at_step=diverged,
         interrupted=interrupted,
         trials=tuple(Trial(learning_rate=10.0**-i, steps=20, loss=2.3) for i in range(trials)),

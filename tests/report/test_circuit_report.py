@@ -7,11 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gradpath.circuits import circuit, names
+from gradpath.circuits import GATES, circuit, names
 from gradpath.record import CircuitRecord, Node, Step, Wire
 from gradpath.report import _circuit_layout as layout
+from gradpath.report._circuit_marks import text_width
 from gradpath.report._circuit_text import columns, wrapped
 from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text
+from gradpath.units import circuit_number
 
 CASES = [
     *((name, {}) for name in names()),
@@ -58,7 +60,7 @@ PLAIN = """\
       10 ▸         1 ▸         0.1 ▸      0.01 ▸     0.001 ▸
     x ────────── × ───────── × ──────── × ──────── × ──────── z4
       ◂ ∂0.0001  │ ◂ ∂0.001  │ ◂ ∂0.01  │ ◂ ∂0.1   │ ◂ ∂1
-                 │           │          │          │
+                 │ z1        │ z2       │ z3       │
              w1 = 0.1    w2 = 0.1   w3 = 0.1   w4 = 0.1
                ∂0.01       ∂0.01      ∂0.01      ∂0.01
 """
@@ -67,9 +69,9 @@ RESIDUAL = """\
       ╭─────────────────────────────────────────────────────────╮
       │                                                    ◂ ∂1 │
       │ 10 ▸         1 ▸         0.1 ▸      0.01 ▸     0.001 ▸  │ 10.001 ▸
-    x ●─────────── × ───────── × ──────── × ──────── × ──────── + ───────── h
+    x •─────────── × ───────── × ──────── × ──────── × ──────── + ───────── h
         ◂ ∂0.0001  │ ◂ ∂0.001  │ ◂ ∂0.01  │ ◂ ∂0.1   │ ◂ ∂1       ◂ ∂1
-        Σ ∂1.0001  │           │          │          │
+        = ∂1.0001  │ z1        │ z2       │ z3       │ z4
                w1 = 0.1    w2 = 0.1   w3 = 0.1   w4 = 0.1
                  ∂0.01       ∂0.01      ∂0.01      ∂0.01
 """
@@ -81,6 +83,78 @@ def test_figure_of_the_plain_block():
 
 def test_figure_of_the_residual_block():
     assert RESIDUAL in circuit_text(circuit("residual"))
+
+
+DRAWN = [case for case in CASES if "forward" not in case[0] and case != ("dense", {"layers": 8})]
+
+
+def head_of(name: str, width: int = 80, **options: object) -> str:
+    """The text up to the steps: title, caption, figure."""
+    return circuit_text(circuit(name, **options), width).split("\nForward")[0]
+
+
+@pytest.mark.parametrize(("name", "count"), [("plain-chain", 5), ("residual-chain", 5), ("plain-chain", 8)])
+def test_short_chains_are_drawn_whole(name, count):
+    head = head_of(name, blocks=count)
+    assert "more gates" not in head
+    assert re.findall(r"F(\d) = ", head.split("\n\n", 1)[1]) == [str(i) for i in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(("name", "options"), DRAWN)
+def test_every_gate_of_a_drawing_is_named(name, options):
+    record = circuit(name, **options)
+    head = head_of(name, **options)
+    last_row = int(re.search(r"… (\d+) more gates", head)[1]) if "more gates" in head else 0
+    named = [n.name for n in record.nodes if n.lane == 0 and re.search(rf"\b{re.escape(n.name)}\b", head)]
+    assert len(named) >= sum(n.lane == 0 for n in record.nodes) - last_row
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk"])
+@pytest.mark.parametrize(("name", "options"), [*DRAWN, *(("gate", {"gate": gate}) for gate in GATES)])
+def test_drawing_is_as_wide_on_a_poor_console(name, options, encoding):
+    """What the console's substitutes change in width lies behind the last sign that has to stand in its column."""
+    from gradpath.cli import _console
+
+    drawing = head_of(name, **options).split("\n\n", 1)[1].rsplit("\n\n", 1)[0]  # without heading and legend
+    for line in (line for line in drawing.split("\n") if "more gates" not in line):
+        signs = [c if _fits(c, encoding) else _console._PLAIN.get(c, "?") for c in line]
+        assert "?" not in signs, line
+        assert len("".join(signs)) == len(line), line
+
+
+def _fits(sign: str, encoding: str) -> bool:
+    try:
+        return len(sign.encode(encoding)) > 0
+    except UnicodeEncodeError:
+        return False
+
+
+def test_node_table_is_in_the_language_of_the_record():
+    text = circuit_text(circuit("normalised-forward", language="zh"))
+    table = text.split("\n\n")[1]
+    for word in ("输入", "权重", "加权和", "归一化"):
+        assert word in table
+    assert not re.search("weight|input|dot|normalise", table)
+    assert set(layout.GATE_WORDS) == {*GATES, *layout.LEAVES}
+    shown = strings(circuit_svg(circuit("normalised-forward", language="zh")))
+    assert {"输入", "权重", "加权和", "归一化", "平均"} <= set(shown)
+
+
+def test_numbers_have_a_true_minus_sign():
+    values = {"w1": -2, "w2": 5}
+    for text in (circuit_text(circuit("residual", values=values)), circuit_svg(circuit("residual", values=values))):
+        assert not re.search(r"(?<![\w-])-\d", text)
+    text = circuit_text(circuit("residual", values=values))
+    assert "dL/dx = 1 (h) + (−0.1) (z1) = 0.9\n" in text
+    assert circuit_number(1.0001) == "1.0001"
+    assert circuit_number(-math.inf) == "−inf"
+    assert circuit_number(-1e-8) == "−1e-8"
+
+
+def test_one_gate_left_out_is_no_plural():
+    assert layout.more("en", "more_gates", 1) == "… 1 more gate …"
+    assert layout.more("en", "more_gates", 2) == "… 2 more gates …"
+    assert layout.more("zh", "more_columns", 1) == "… 还有 1 列"
 
 
 def test_arithmetic_of_the_residual_block():
@@ -167,7 +241,7 @@ def test_svg_is_well_formed_and_says_what_it_is(name, options, language):
 
 def test_svg_shows_the_articles_numbers():
     shown = strings(circuit_svg(circuit("residual")))
-    for text in ("10 ▸", "1 ▸", "0.1 ▸", "0.01 ▸", "0.001 ▸", "◂ ∂1", "◂ ∂0.1", "◂ ∂0.0001", "Σ ∂1.0001"):
+    for text in ("10 ▸", "1 ▸", "0.1 ▸", "0.01 ▸", "0.001 ▸", "◂ ∂1", "◂ ∂0.1", "◂ ∂0.0001", "= ∂1.0001"):
         assert text in shown
     assert shown.count("▾ ∂0.01") == 4
 
@@ -178,8 +252,43 @@ def test_grid_shows_every_value_and_gradient(name):
     shown = strings(circuit_svg(record))
     for node in record.nodes:
         assert node.name in shown
-        assert layout.value_label(node.value) in shown
-        assert layout.gradient_label(node.gradient) in shown
+        assert layout.show(node.value) in shown
+        assert f"∂{layout.show(node.gradient)}" in shown
+
+
+def texts(svg: str) -> list[tuple[float, float, str]]:
+    """(left, right, text) of every text in the figure, in its own coordinates, by a generous width."""
+    found = []
+    for group in ElementTree.fromstring(svg.encode()).iter(f"{SVG}g"):
+        shift = float(re.match(r"translate\(([\d.]+)", group.attrib["transform"])[1])
+        for e in group.iter(f"{SVG}text"):
+            look, x = e.attrib.get("class", "").split(), float(e.attrib["x"]) + shift
+            width = text_width(e.text or "", 15 if "grid" in look else 13)
+            left = x - width * (1 if "end" in look else 0.5 if "middle" in look else 0)
+            found.append((left, left + width, e.text or ""))
+    return found
+
+
+@pytest.mark.parametrize(("name", "options"), [*CASES, ("plain-chain", {"blocks": 50})])
+def test_svg_texts_keep_clear_of_the_edges(name, options):
+    svg = circuit_svg(circuit(name, **options))
+    width = float(ElementTree.fromstring(svg.encode()).attrib["width"])
+    for left, right, text in texts(svg):
+        assert left >= 16, text
+        assert right <= width - 16, text
+
+
+def test_grid_heads_weights_as_weights_and_can_be_read():
+    svg = circuit_svg(circuit("normalised-forward"))
+    places = {}
+    for e in ElementTree.fromstring(svg.encode()).iter(f"{SVG}text"):
+        places.setdefault(e.text, []).append((float(e.attrib["x"]), float(e.attrib["y"])))
+    for weight in ("w1aa", "w2aa", "w3aa"):
+        (x, y), *_ = places[weight]
+        above = max((head for head in places["weight"] if head[0] == x and head[1] < y), key=lambda head: head[1])
+        assert not any(above[1] < other < y for at, other in places["normalise"] if at == x)
+    assert "font-size:15px" in svg
+    assert "sum over all wires" not in svg.replace("summed over all wires", "")
 
 
 def rectangles(svg: str) -> list[tuple[float, float, float, float]]:
@@ -226,9 +335,9 @@ def test_malicious_names_stay_text():
 
 def test_square_of_a_node_is_drawn_with_two_wires():
     text = circuit_text(invented())
-    assert "a ●" in text
+    assert "a •" in text
     assert text.count("◂ ∂3") == 2
-    assert "Σ ∂6" in text
+    assert "= ∂6" in text
     assert "dL/da = 3 (b) + 3 (b) = 6" in text
     assert strings(circuit_svg(invented())).count("◂ ∂3") == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import math
 import re
@@ -16,9 +17,9 @@ from invented import comparison, flow, fork, layer, norm_free, plain, residual
 from gradpath.errors import UserError
 from gradpath.record import Record
 from gradpath.report import render
-from gradpath.report.figures import LOOKS
-from gradpath.report.html import page
-from gradpath.report.style import STYLE
+from gradpath.report._figures import LOOKS
+from gradpath.report._html import page
+from gradpath.report._style import STYLE
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -105,9 +106,11 @@ def test_readable_by_ear(record: Record) -> None:
 
 def test_the_finding_is_the_heading_and_numbers_are_printed() -> None:
     text = page(comparison())
-    assert re.search(r"<h1>56 layers deep, the plain net trains to a loss of 1.87; with skip", text)
+    assert re.search(
+        r"<h1>After 2 epochs, plain 56, BatchNorm has a training loss of 1.87; with skips, residual 56 has 0.49", text
+    )
     words = "".join(Balance(text).texts)
-    assert "1.8e-23 at the stem" in words and "guessing: 2.303" in words and "gradpath compare --depth 110" in words
+    assert "1.8e-23 at the stem" in words and "guessing: 2.30" in words and "gradpath compare --minutes 20" in words
 
 
 def test_no_nan_reaches_a_coordinate() -> None:
@@ -153,13 +156,42 @@ def test_notebook_frame_is_sandboxed_and_text_is_the_fallback(tmp_path) -> None:
     assert "<pre>" in render(plain(name=EVIL)).html and EVIL not in render(plain(name=EVIL)).html
 
 
-@pytest.mark.parametrize("name", ["plain", "residual"])
-def test_a_circuit_has_a_page(name: str) -> None:
-    record = pytest.importorskip("gradpath.circuits").circuit(name)
+@pytest.mark.parametrize("name", ["plain", "residual", "plain-chain", "truck", "dense"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_circuit_has_a_page(name: str, language: str) -> None:
+    record = pytest.importorskip("gradpath.circuits").circuit(name, language=language)
     text = page(record)
     parsed = Balance(text)
     assert not re.search(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//|url\(["']?(?!#)|@import""", text)
-    assert parsed.all("h1") and record.steps[-1].sentence in "".join(parsed.texts)
+    words = "".join(parsed.texts)
+    assert parsed.all("h1") and record.steps[-1].sentence in words
+    assert "dL/d" in words, "with the arithmetic"
+    visible = re.sub(r"(?s)<(title|desc|script|style)\b.*?</\1>", "", text)
+    assert visible.count(record.title) == 1 and visible.count(html.escape(record.caption[:12])) == 1
+    forward, backward = ("Forward", "Backward") if language == "en" else ("前向传播", "反向传播")
+    assert f"<h2>{forward}</h2>" in text and f"<h2>{backward}</h2>" in text
+    assert ("This file is complete" in words) == (language == "en")
+
+
+def test_the_pages_style_stays_out_of_a_circuits_figure() -> None:
+    rules = re.findall(r"(?m)^([^{}@]+)\{", STYLE)
+    assert not [rule for rule in rules if rule.strip().startswith("svg")]
+    assert all("chart" in str(a.get("class")) for a in Balance(page(comparison())).all("svg"))
+
+
+def test_a_narrow_page_begins_with_the_results_and_says_that_the_table_scrolls() -> None:
+    heads = re.findall(r"<th scope=\"col\"[^>]*>([^<]*)", page(comparison()))
+    assert heads[:4] == ["net", "train loss", "train acc.", "test acc."]
+    assert ".minor{display:none}" in STYLE and "scroll sideways" in STYLE
+
+
+def test_shares_have_their_cancellation_and_the_line_its_label() -> None:
+    words = Balance(page(flow(4.2, forks=3, effective_depth=1.2))).texts
+    assert words.count("12.0 %") >= 3 and "100 %" in words and "cancels" in words
+
+
+def test_explode_is_defined_where_it_is_shown() -> None:
+    assert "stem over head above 1000" in page(comparison()) and "above 1000 that it explodes" in page(comparison())
 
 
 def test_kinds_without_a_page_say_so() -> None:
@@ -169,7 +201,7 @@ def test_kinds_without_a_page_say_so() -> None:
 
 def test_report_never_imports_torch() -> None:
     code = (
-        "import sys, gradpath.report as r, gradpath.report.html, gradpath.report.png\n"
+        "import sys, gradpath.report as r, gradpath.report._html, gradpath.report._png\n"
         "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -11,8 +11,9 @@ from invented import comparison, flow, norm_free, plain, residual
 
 from gradpath.errors import MissingExtraError, UserError
 from gradpath.record import Record
-from gradpath.report import figures, render
-from gradpath.report.png import draw, png, svg
+from gradpath.report import _figures as figures
+from gradpath.report import render
+from gradpath.report._png import draw, png, svg
 
 image = pytest.importorskip("matplotlib.image")
 EDGES = comparison(
@@ -40,12 +41,12 @@ def test_png_decodes_and_is_not_blank(record: Record) -> None:
 
 def test_svg_keeps_text_and_is_reproducible() -> None:
     drawing = svg(comparison())
-    assert b"56 layers deep" in drawing and drawing == svg(comparison())
+    assert b"residual 56 has 0.49" in drawing and drawing == svg(comparison())
 
 
 def test_the_title_is_the_finding_and_values_are_printed() -> None:
     texts = {text.get_text() for text in draw(comparison()).findobj(lambda x: hasattr(x, "get_text"))}
-    assert any(text.startswith("56 layers deep, the plain net trains to a loss of 1.87") for text in texts)
+    assert any(text.startswith("After 2 epochs, plain 56, BatchNorm has a training loss of 1.87") for text in texts)
     assert {"0.49", "81.0 %", figures.PROFILE_AXIS} <= texts and any("1.8e-23 at the stem" in text for text in texts)
     said = {text.get_text() for text in draw(EDGES).findobj(lambda x: hasattr(x, "get_text"))}
     assert "diverged at step 12" in said and any("○ exactly 0; ✕ not finite" in text for text in said)
@@ -93,3 +94,19 @@ def test_zeros_and_broken_values_are_kept_apart() -> None:
     assert zero.zeros == (0.0,) and not zero.broken and broken.broken == (0.0,) and not broken.zeros
     assert figures.vanishing([zero]) is None
     assert figures.vanishing(figures.lines(comparison())).name == "plain 56, no norm"
+
+
+def test_names_of_24_characters_are_whole_and_stay_in_their_gutter() -> None:
+    name = "plain 1234, no norm, Heh"
+    assert len(name) == 24
+    made = draw(comparison(plain(20, 0.5), residual(name=name)))
+    renderer = made.canvas.get_renderer()
+    profile, losses, _ = made.axes
+    (drawn,) = (text for text in losses.texts if text.get_text() == name)
+    box = drawn.get_window_extent(renderer)
+    assert box.x1 <= losses.get_window_extent(renderer).x0 and box.x0 > profile.get_window_extent(renderer).x1
+
+
+def test_shares_have_their_cancellation_and_the_line_its_label() -> None:
+    texts = [text.get_text() for text in draw(flow(4.2, forks=3, effective_depth=1.2)).axes[1].texts]
+    assert texts.count("cancels 12.0 %") == 3 and "100 %" in texts

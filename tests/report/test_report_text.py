@@ -7,6 +7,7 @@ import dataclasses
 import io
 import math
 import re
+import shlex
 
 import pytest
 from invented import comparison, dense, flow, fork, layer, norm_free, plain, residual, typical
@@ -15,6 +16,7 @@ from rich.cells import cell_len
 from gradpath.errors import UserError
 from gradpath.record import CircuitRecord, Comparison, NetSpec, Record, Unseen, read
 from gradpath.report import as_text, comparison_text, flow_text, render, run_text
+from gradpath.report._text import advice_lines
 
 BROKEN = comparison(
     norm_free(diverged=12, name="层名-很长的网络名字-很长的网络名字-1"),
@@ -53,32 +55,32 @@ def test_a_diverged_net_says_when() -> None:
     for width in (80, 160):
         text = comparison_text(BROKEN, width)
         assert "diverged at step 12" in text
-        (row,) = (line for line in text.splitlines() if line.startswith("层名") and "852.7 k" in line)
+        (row,) = (line for line in text.splitlines() if line.startswith("层名") and ":" not in line)
         assert "diverged" in row
 
 
 def test_the_table_has_every_number_where_there_is_room() -> None:
     text = comparison_text(comparison(), 130)
-    (row,) = (line for line in text.splitlines() if line.startswith("residual 56"))
-    assert row.split()[2:] == ["batch", "he", "852.7", "k", "0.49", "82.0", "%", "81.0", "%", "4.2", "1.07", "5.31"]
-    (row,) = (line for line in text.splitlines() if line.startswith("plain 56, no norm  "))
+    (row,) = (line for line in text.splitlines() if line.startswith("residual 56") and "852.7 k" in line)
+    assert row.split()[2:] == "0.49 82.0 % 81.0 % 852.7 k 4.2 1.07 5.31 batch he".split()
+    (row,) = (line for line in text.splitlines() if line.startswith("plain 56, no norm  ") and "852.7 k" in line)
     assert "2.9e-22" in row and "did not learn; lr 0.005, best of 3 tried" in row
 
 
 def test_eighty_columns_keep_the_essential_and_say_what_is_missing() -> None:
     text = comparison_text(comparison(), 80)
-    (row,) = (line for line in text.splitlines() if line.startswith("residual 56"))
+    (row,) = (line for line in text.splitlines() if line.startswith("residual 56") and "852.7 k" in line)
     assert all(value in row for value in ("852.7 k", "0.49", "81.0 %", "4.2", "1.07", "5.31"))
-    assert "plain 56, no norm, He" in text, "names are whole"
-    assert "a wider terminal also shows: init" in text
+    assert "plain 56, BatchNorm " in text, "names are whole"
+    assert "(a wider terminal also shows: " in text
     assert "plain 56, no norm: did not learn; lr 0.005, best of 3 tried" in text
 
 
 def test_the_finding_comes_first_and_advice_last() -> None:
     lines = comparison_text(comparison()).splitlines()
-    assert lines[0].startswith("56 layers deep")
+    assert lines[0].startswith("After 2 epochs, plain 56, BatchNorm has")
     assert lines.index("What to try next") > len(lines) - 12
-    assert lines[lines.index("What to try next") + 1].startswith("  gradpath compare --depth 110")
+    assert lines[lines.index("What to try next") + 1].startswith("  gradpath compare --minutes 20")
 
 
 def test_flow_text_begins_with_effective_depth_and_folds_the_forks() -> None:
@@ -100,7 +102,7 @@ def test_flow_text_names_holes() -> None:
 
 def test_run_text() -> None:
     text = run_text(typical()[4])
-    assert "81.0 % of the test images right after 2 epochs" in text and "Before training" in text
+    assert "81.0 % of the test images right after 2 epochs" in text and "At initialisation" in text
     assert "diverged at step 12" in run_text(norm_free(diverged=12))
     assert "no epoch finished" in run_text(plain(losses=()))
 
@@ -139,3 +141,47 @@ def test_records_without_nets_or_epochs_do_not_fail() -> None:
     empty: Comparison = dataclasses.replace(comparison(), nets=(), interrupted=True)
     assert "interrupted" in comparison_text(empty)
     assert issubclass(CircuitRecord, Record)
+
+
+def test_advice_is_what_a_shell_takes() -> None:
+    """Wrapped lines of a command go on with a backslash, and every line of a comment begins with '#'."""
+    for width in (40, 60, 80):
+        lines = advice_lines("gradpath compare --data 'a b.npz' --minutes 20 --seed 1  # longer: " + "why " * 30, width)
+        assert all(cell_len(line) <= width for line in lines)
+        first = next(i for i, line in enumerate(lines) if "#" in line)
+        assert all(line.lstrip().startswith("# ") for line in lines[first:])
+        words = ["gradpath", "compare", "--data", "a b.npz", "--minutes", "20", "--seed", "1"]
+        assert shlex.split("\n".join(lines[:first]).replace("\\\n", "")) == words
+    assert advice_lines("gradpath explain residual  # short", 80) == ["  gradpath explain residual  # short"]
+
+
+def test_losses_have_fixed_decimals() -> None:
+    rows = comparison_text(comparison(plain(56, 1.2), residual(2.3)), 80).splitlines()
+    assert any(row.startswith("plain 56") and " 1.20 " in row for row in rows)
+    assert any(row.startswith("residual 56") and " 2.30 " in row for row in rows)
+
+
+def test_shares_stand_beside_cancellation() -> None:
+    assert "skip share 62.0 % (mean over 27 residual forks; mean cancellation 12.0 %)" in flow_text(TRACED, 100)
+
+
+def test_gains_without_a_trend_say_so() -> None:
+    loose = dataclasses.replace(TRACED.gain_per_layer[0], r_squared=0.25)
+    wild = dataclasses.replace(loose, energy_gain=math.inf, r_squared=0.9)
+    text = flow_text(dataclasses.replace(TRACED, gain_per_layer=(loose, wild)), 100)
+    assert "at 28x28: no clear trend (18 layers, r² 0.25)" in text and "gain not finite (18 layers)" in text
+    assert "×1" not in text.split("Layers that")[0]
+
+
+def test_paths_that_cancel_have_no_average_in_the_table() -> None:
+    odd = residual(gradient=flow(4.2, forks=27, effective_depth=99.0))
+    text = comparison_text(comparison(odd), 120)
+    assert any(line.startswith("residual 56") and "cancels" in line for line in text.splitlines())
+    assert "99" not in text and "no average" in flow_text(flow(4.2, forks=27, effective_depth=99.0))
+
+
+def test_one_of_anything_is_singular() -> None:
+    small = dataclasses.replace(flow(1.0, depth=9, forks=1, effective_depth=0.5), model="m")
+    assert flow_text(small).startswith("m: 9 layers, but the gradient passes 0.5 of 1 branch on average")
+    assert "mean over 1 residual fork;" in flow_text(small, 100)
+    assert "hardly changes" in flow_text(small).replace("\n", " ")

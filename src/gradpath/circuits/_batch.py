@@ -1,22 +1,24 @@
 """A forward signal that vanishes, and the same with normalisation: two units, a ReLU, a batch of four.
 
 Two units, because normalisation makes a chain of one unit blind to the size of its weight; a batch of four, because
-two normalised values are always -1 and 1.
+two normalised values are always −1 and 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
+from gradpath.circuits._engine import Circuit, Part, Walk
 from gradpath.circuits._entry import Chosen, Entry, Finding, Option, gate, leaf
-from gradpath.circuits._words import Text, show
-from gradpath.circuits.engine import Circuit, Part, Walk
+from gradpath.circuits._words import Text, counted, listed, show
 
 UNITS = ("a", "b")
 _BATCH = {"a": (-0.5, 0.5, -2.0, 2.0), "b": (-1.5, 1.0, -1.0, -0.5)}
 _WEIGHTS = {"aa": 0.2, "ab": 0.1, "ba": 0.1, "bb": 0.2}  # 'ab': to unit a, from unit b
 _SAMPLES = range(1, 5)
+_VANISHED = 0.1  # of the first signal: below it the last one is called gone
 
 
 def _lane(unit: str, sample: int) -> int:
@@ -99,15 +101,33 @@ def _weight_gradient(walk: Walk, step: int) -> float:
     return math.hypot(*(walk.gradients[f"w{step}{pair}"] for pair in _WEIGHTS))
 
 
+def _arriving(walk: Walk, step: int) -> float:
+    """Root mean square of the gradients that arrive at a step's weighted sums."""
+    gradients = [walk.gradients[name] for unit in UNITS for name in _each(f"z{{}}{step}", unit)]
+    return math.hypot(*gradients) / math.sqrt(len(gradients))
+
+
 def _see(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
     steps: int = chosen["steps"]
     yield _SIGNAL, {"sizes": " → ".join(show(_signal(walk, step)) for step in range(steps + 1))}
-    yield _GRADIENTS, {"sizes": ", ".join(show(_weight_gradient(walk, step)) for step in range(1, steps + 1))}
+    yield _GRADIENTS, {"sizes": listed(walk.language, (show(_weight_gradient(walk, s)) for s in range(1, steps + 1)))}
 
 
 def _see_vanishing(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
     yield from _see(walk, chosen)
-    yield _INPUT_GONE, {"steps": str(chosen["steps"]), "size": show(_signal(walk, chosen["steps"]))}
+    steps: int = chosen["steps"]
+    signals = [_signal(walk, step) for step in range(steps + 1)]
+    yield (
+        _FACTORS,
+        {
+            "inputs": listed(walk.language, map(show, signals[:-1])),
+            "arriving": listed(walk.language, (show(_arriving(walk, step)) for step in range(1, steps + 1))),
+        },
+    )
+    falls = all(after < before for before, after in pairwise(signals))
+    text = _GONE if falls and signals[-1] < _VANISHED * signals[0] else _OTHERWISE
+    numbers = {"first": show(signals[0]), "last": show(signals[-1])}
+    yield text, {"steps": counted(walk.language, steps, "step"), **numbers}
 
 
 def _see_normalised(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
@@ -135,11 +155,24 @@ _GRADIENTS = Text(
     "The gradient of each step's four weights (root of the sum of squares), from the first step to the last: {sizes}.",
     "各步四个权重的梯度（平方和开方），从第一步到最后一步：{sizes}。",
 )
-_INPUT_GONE = Text(
-    "After {steps} steps the signal is down to {size}. A weight's gradient is what arrives times the weight's input: "
-    "where the inputs are gone, so are the gradients. Compare normalised-forward.",
-    "{steps} 步之后信号只剩 {size}。权重的梯度等于传到的梯度乘以它的输入："
-    "输入消失了，梯度也随之消失。请与 normalised-forward 对比。",
+_FACTORS = Text(
+    "A weight's gradient is made of what arrives at its gate times its input. Size of the inputs (root mean square), "
+    "from the first step to the last: {inputs}. Size of what arrives: {arriving}.",
+    "权重的梯度由到达该门的梯度乘以它的输入而来。输入的大小（均方根），从第一步到最后一步：{inputs}。"
+    "到达的梯度的大小：{arriving}。",
+)
+_GONE = Text(
+    "After {steps} the signal is down from {first} to {last}, and the gradients suffer twice. The later weights have "
+    "small inputs. The first weights have inputs of full size, but little arrives there: L multiplies the two outputs, "
+    "so each is handed the small value of the other, and the small weights on the way back shrink it again. "
+    "Compare normalised-forward.",
+    "{steps} 步之后信号从 {first} 降到 {last}，梯度因此受两次损失。靠后的权重输入很小；"
+    "第一步的权重输入虽然完整，到达的梯度却很少：L 把两个输出相乘，每个输出得到的是另一个输出的小数值，"
+    "往回传时又被很小的权重缩小。请与 normalised-forward 对比。",
+)
+_OTHERWISE = Text(
+    "The signal begins at {first}; after {steps} it is {last}. Compare normalised-forward.",
+    "信号开始时是 {first}，{steps} 步之后是 {last}。请与 normalised-forward 对比。",
 )
 _BESIDE = Text(
     "The last signal is {with} with normalisation and {without} without; the gradient of the first weights is "
@@ -157,9 +190,9 @@ VANISHING = Entry(
     "vanishing-forward",
     Text("A forward signal that vanishes", "前向传播中消失的信号"),
     Text(
-        "Two units, a ReLU, a batch of four (lanes a and b, samples 1 to 4). The weights are small, so each step hands "
-        "on a smaller signal. L, the mean of a × b over the batch, says how alike the two units answer.",
-        "两个单元、ReLU、一批四个样本（通道 a 与 b，样本 1 到 4）。权重很小，每一步传下去的信号都更小。"
+        "Two units, a ReLU, a batch of four (lanes a and b, samples 1 to 4). With small weights each step hands on "
+        "a smaller signal. L, the mean of a × b over the batch, says how alike the two units answer.",
+        "两个单元、ReLU、一批四个样本（通道 a 与 b，样本 1 到 4）。权重很小时，每一步传下去的信号都更小。"
         "L 是 a × b 在这一批上的平均，表示两个单元的回答有多相似。",
     ),
     lambda chosen: _build("vanishing-forward", chosen["steps"], normalised=False),
@@ -172,10 +205,10 @@ NORMALISED = Entry(
     Text(
         "After each ReLU every unit is normalised over the batch of four. Why two units and not a simple chain? In a "
         "chain one unit wide normalisation divides the size of the weight out again, and every weight gradient would "
-        "be 0; why four values? Two normalised values are always -1 and 1.",
+        "be 0; why four values? Two normalised values are always −1 and 1.",
         "每个 ReLU 之后，对每个单元在四个样本上做归一化。为什么要两个单元，而不是一条简单的链？"
         "在只有一个单元宽的链中，归一化会把权重的大小除掉，所有权重的梯度都会是 0。"
-        "为什么要四个值？两个值归一化后总是 -1 和 1。",
+        "为什么要四个值？两个值归一化后总是 −1 和 1。",
     ),
     lambda chosen: _build("normalised-forward", chosen["steps"], normalised=True),
     _see_normalised,

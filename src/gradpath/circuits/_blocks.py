@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
+from gradpath.circuits._engine import Circuit, Part, Walk
 from gradpath.circuits._entry import Chosen, Entry, Finding, Option, gate, leaf, weight
-from gradpath.circuits._words import Text, factor, show
-from gradpath.circuits.engine import Circuit, Part, Walk
-from gradpath.circuits.gates import GATES
+from gradpath.circuits._gates import GATES
+from gradpath.circuits._products import effect, product
+from gradpath.circuits._words import Text, counted, each, factor, show
 
 ARTICLE_X = 10.0
 ARTICLE_W = 0.1
 ARTICLE_WEIGHTS = ("w1", "w2", "w3", "w4")
+_ARTICLE = {"x": ARTICLE_X} | dict.fromkeys(ARTICLE_WEIGHTS, ARTICLE_W)
 _GATE_INPUTS = {"x": 3.0, "y": 2.0, "u": 7.0, "v": 1.0}
 
 
@@ -26,14 +27,19 @@ def _build_gate(chosen: Chosen) -> Circuit:
 
 def _see_gate(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
     for name, local, sent in zip(walk.circuit.parts[-1].inputs, walk.locals["z"], walk.sent["z"], strict=True):
-        numbers = {"local": factor(local), "upstream": show(walk.gradients["z"]), "sent": show(sent)}
+        numbers = {
+            "slope": show(local),
+            "local": factor(local),
+            "upstream": show(walk.gradients["z"]),
+            "sent": show(sent),
+        }
         yield _GATE_INPUT, {"name": name, **numbers}
 
 
 _GATE_INPUT = Text(
-    "If {name} grows a little, z changes {local} times as much, and the loss {upstream} times that: "
+    "A small change of {name}, times {slope}, is the change of z; that, times {upstream}, is the change of the loss: "
     "dL/d{name} = dL/dz × dz/d{name} = {upstream} × {local} = {sent}.",
-    "{name} 增加一点，z 的变化是它的 {local} 倍，损失的变化又是 z 的 {upstream} 倍："
+    "{name} 的微小变化乘以 {slope} 就是 z 的变化，再乘以 {upstream} 就是损失的变化："
     "dL/d{name} = dL/dz × dz/d{name} = {upstream} × {local} = {sent}。",
 )
 
@@ -67,8 +73,7 @@ def _build_plain(chosen: Chosen) -> Circuit:
 
 def _each_weight(walk: Walk) -> str:
     """'0.01' where all weights get the same, else 'w1: 0.01, w2: 0.1, …'."""
-    got = {name: show(walk.gradients[name]) for name in ARTICLE_WEIGHTS}
-    return got["w1"] if len(set(got.values())) == 1 else ", ".join(f"{name}: {text}" for name, text in got.items())
+    return each({name: show(walk.gradients[name]) for name in ARTICLE_WEIGHTS}, walk.language)
 
 
 def _see_plain(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
@@ -82,7 +87,7 @@ def _see_plain(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
         },
     )
     yield _PLAIN_WEIGHTS, {"each": _each_weight(walk), "at_x": show(walk.gradients["x"])}
-    yield _PLAIN_BLOCKS, {"factor": show(walk.gradients["x"])}
+    yield from effect([walk.values[name] for name in ARTICLE_WEIGHTS])
 
 
 _PLAIN_FORWARD = Text("Forward: {values}.", "前向传播：{values}。")
@@ -95,19 +100,15 @@ _PLAIN_WEIGHTS = Text(
     "only x gets the product of all four weights ({at_x}).",
     "四个权重中的每一个得到 x 与其余三个权重的乘积（{each}）；只有 x 得到四个权重的乘积（{at_x}）。",
 )
-_PLAIN_BLOCKS = Text(
-    "For whatever comes before, this block multiplies the gradient by {factor}; the next block in front does so again. "
-    "That is how gradients vanish.",
-    "对更前面的层来说，这个块把梯度乘以 {factor}；再往前的块又乘一次。梯度消失（梯度弥散）就是这样发生的。",
-)
 
 PLAIN = Entry(
     "plain",
     Text("The plain block: four weights in a row", "普通块：四个权重依次相乘"),
     Text(
-        "The article's block: x = 10 passes four multiply gates with weights 0.1. "
-        "A gradient of 1 enters at the end; follow it back to x and to the weights.",
-        "文章中的例子：x = 10 依次通过四个乘法门，权重都是 0.1。末端传入的梯度是 1，看它如何回到 x 和各个权重。",
+        "The article's block: x passes four multiply gates, each with a weight of its own; in the article x is 10 and "
+        "every weight 0.1. A gradient of 1 enters at the end; follow it back to x and to the weights.",
+        "文章中的块：x 依次通过四个乘法门，每个门有自己的权重；文章中 x 是 10，权重都是 0.1。"
+        "末端传入的梯度是 1，看它如何回到 x 和各个权重。",
     ),
     _build_plain,
     _see_plain,
@@ -122,10 +123,12 @@ def _see_residual(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
     edges = walk.edges("x")
     skip, block = show(edges["h", 1]), show(edges["z1", 0])
     total, weight_1 = show(walk.gradients["x"]), show(walk.gradients["w1"])
-    yield _RESIDUAL_SUM, {"skip": skip, "block": block, "total": total}
+    yield _RESIDUAL_SUM, {"skip": skip, "block": factor(edges["z1", 0]), "total": total}
     yield _RESIDUAL_INSIDE, {"each": _each_weight(walk)}
     yield _RESIDUAL_EARLIER, {"total": total, "block": block}
-    yield _RESIDUAL_LIST, {"skip": skip, "block": block, "weight": weight_1, "total": total}
+    at_the_articles_values = all(walk.values[name] == value for name, value in _ARTICLE.items())
+    listing = _RESIDUAL_LIST if at_the_articles_values else _RESIDUAL_LIST_HERE
+    yield listing, {"skip": skip, "block": block, "weight": weight_1, "total": total}
 
 
 _RESIDUAL_SUM = Text(
@@ -146,6 +149,13 @@ _RESIDUAL_LIST = Text(
     "dL/dx, {block} is the block's part of dL/dx, and {weight} is dL/dw1. Only the first two belong to one "
     "sum, {total}.",
     "文章列出 [{skip}, {block}, {weight}]，它们是三个不同的量：{skip} 是 dL/dx 中经跳跃连接的部分，"
+    "{block} 是 dL/dx 中经块内的部分，{weight} 是 dL/dw1。只有前两个属于同一个和 {total}。",
+)
+_RESIDUAL_LIST_HERE = Text(
+    "The article's list would read here [{skip}, {block}, {weight}]. These are three different things: {skip} is the "
+    "skip's part of dL/dx, {block} is the block's part of dL/dx, and {weight} is dL/dw1. Only the first two belong to "
+    "one sum, {total}.",
+    "文章的列表在这里应为 [{skip}, {block}, {weight}]，它们是三个不同的量：{skip} 是 dL/dx 中经跳跃连接的部分，"
     "{block} 是 dL/dx 中经块内的部分，{weight} 是 dL/dw1。只有前两个属于同一个和 {total}。",
 )
 
@@ -181,17 +191,17 @@ def _see_dense(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
     layers: int = chosen["layers"]
     for name in ["x", *(f"h{i}" for i in range(1, layers))]:
         edges = walk.edges(name)
-        parts = " + ".join(f"{show(part)} (h{target[1:]})" for (target, _), part in edges.items())
+        parts = " + ".join(f"{factor(part)} (h{target[1:]})" for (target, _), part in edges.items())
         yield _DENSE_SUM, {"name": name, "parts": parts, "total": show(walk.gradients[name])}
-    yield _DENSE_LATER, {"connections": str(layers * (layers + 1) // 2), "layers": str(layers)}
-    chain = math.prod(walk.values[f"w{i}"] for i in range(1, layers + 1))
+    connections = counted(walk.language, layers * (layers + 1) // 2, "connection")
+    yield _DENSE_LATER, {"connections": connections, "layers": counted(walk.language, layers, "layer")}
     yield (
         _DENSE_PATHS,
         {
-            "paths": str(2 ** (layers - 1)),
+            "paths": counted(walk.language, 2 ** (layers - 1), "path"),
             "shortest": show(walk.values[f"w{layers}"]),
             "total": show(walk.gradients["x"]),
-            "chain": show(chain),
+            "chain": product([walk.values[f"w{i}"] for i in range(1, layers + 1)]),
         },
     )
 
@@ -202,12 +212,12 @@ _DENSE_SUM = Text(
 )
 _DENSE_LATER = Text(
     "These are LATER layers, always: gradients flow against the arrows. (The article says earlier layers.) "
-    "{layers} layers have {connections} connections.",
+    "With {layers} that makes {connections}.",
     "这些总是更靠后的层：梯度逆着箭头流动。（文章说的是前面的层。）{layers} 层共有 {connections} 条连接。",
 )
 _DENSE_PATHS = Text(
-    "From the end back to x there are {paths} paths. The shortest passes one weight only ({shortest}); together they "
-    "carry {total}, where a plain chain of these weights would carry {chain}.",
+    "From the end back to x: {paths}. The shortest passes one weight only ({shortest}); all together carry {total}, "
+    "where a plain chain of these weights would carry {chain}.",
     "从末端回到 x 共有 {paths} 条路径。最短的只经过一个权重（{shortest}）；全部路径合计传回 {total}，"
     "而同样权重的普通链只传回 {chain}。",
 )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gradpath.circuits._blocks import ARTICLE_W, ARTICLE_WEIGHTS
+from gradpath.circuits._engine import Circuit, Walk
 from gradpath.circuits._entry import Chosen, Entry, Finding, Option, gate, leaf, weight
-from gradpath.circuits._words import Text, show
-from gradpath.circuits.engine import Circuit, Walk
+from gradpath.circuits._products import product, underflow
+from gradpath.circuits._words import Language, Text, counted, each, show
 
 _MOST_BLOCKS = 10_000
 _COUNT_WRITTEN_OUT = 20  # 2^20 = 1048576 is still a number to read
@@ -40,8 +41,9 @@ def _factors(walk: Walk) -> list[float]:
     return [walk.values[part.name] for part in walk.circuit.parts if part.gate == "weight"]
 
 
-def _with_skips(factors: Sequence[float]) -> float:
-    return math.prod(1 + factor for factor in factors)
+def _skipped(factors: Sequence[float]) -> list[float]:
+    """The same factors with a skip around each."""
+    return [1 + factor for factor in factors]
 
 
 def _over_paths(factors: Sequence[float], longest: int) -> list[float]:
@@ -53,59 +55,57 @@ def _over_paths(factors: Sequence[float], longest: int) -> list[float]:
     return sums
 
 
-def _count(power: int) -> str:
-    return f"2^{power} = {2**power}" if power <= _COUNT_WRITTEN_OUT else f"2^{power}"
+def _paths(blocks: int, language: Language) -> str:
+    written_out = f" = {2**blocks}" if blocks <= _COUNT_WRITTEN_OUT else ""
+    return f"2^{blocks}{written_out}{' paths' if language == 'en' else ''}"
 
 
 def _see_plain_chain(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
     factors = _factors(walk)
-    gradient = walk.gradients["x"]
-    yield _CHAIN_PRODUCT, {"blocks": str(len(factors)), "first": show(factors[0]), "gradient": show(gradient)}
-    if gradient == 0 and all(factors):
-        yield _CHAIN_UNDERFLOW, {"power": show(math.fsum(math.log10(abs(factor)) for factor in factors))}
-    yield _CHAIN_OTHER, {"sum": show(_with_skips(factors)), "gradient": show(gradient)}
+    gradient = show(walk.gradients["x"])
+    blocks = counted(walk.language, len(factors), "block")
+    yield _CHAIN_PRODUCT, {"blocks": blocks, "first": show(factors[0]), "gradient": gradient}
+    yield from underflow(factors)
+    yield _CHAIN_OTHER, {"sum": product(_skipped(factors)), "gradient": gradient}
 
 
 def _see_residual_chain(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
     factors = _factors(walk)
-    blocks = len(factors)
-    yield _PATHS_COUNT, {"paths": _count(blocks), "blocks": str(blocks)}
-    for k, together in enumerate(_over_paths(factors, min(2, blocks))):
-        yield (
-            _PATHS_LENGTH,
-            {
-                "k": str(k),
-                "blocks": str(blocks),
-                "paths": str(math.comb(blocks, k)),
-                "together": show(together),
-            },
-        )
-    yield _PATHS_ALL, {"sum": show(walk.gradients["x"]), "product": show(math.prod(factors))}
+    count = len(factors)
+    blocks = counted(walk.language, count, "block")
+    yield _PATHS_COUNT, {"paths": _paths(count, walk.language), "blocks": blocks}
+    for k, together in enumerate(_over_paths(factors, min(2, count))):
+        paths = counted(walk.language, math.comb(count, k), "path")
+        yield _PATHS_LENGTH, {"k": str(k), "blocks": blocks, "paths": paths, "together": show(together)}
+    yield _PATHS_ALL, {"sum": show(walk.gradients["x"])}
+    yield from underflow(_skipped(factors))
+    yield _PATHS_LONGEST, {"product": product(factors)}
+    yield from underflow(factors)
 
 
 _CHAIN_PRODUCT = Text(
-    "One path, one product: {blocks} blocks (the first multiplies by {first}) leave {gradient} for x.",
+    "One path, one product: after {blocks} (the first multiplies by {first}) {gradient} is left for x.",
     "只有一条路径，一个乘积：{blocks} 个块（第一个块乘以 {first}）之后，x 只得到 {gradient}。",
-)
-_CHAIN_UNDERFLOW = Text(
-    "That 0 is not exact: the true product is about 10^{power}, too small for a float64 number.",
-    "这个 0 并不精确：真正的乘积约为 10^{power}，小到 float64 无法表示。",
 )
 _CHAIN_OTHER = Text(
     "With a skip around each block (residual-chain) the same blocks would leave {sum} instead of {gradient}.",
     "如果每个块都有跳跃连接（residual-chain），同样的块会留下 {sum}，而不是 {gradient}。",
 )
 _PATHS_COUNT = Text(
-    "Each of the {blocks} blocks can be passed or skipped: {paths} paths, and what reaches x is the sum over them.",
-    "{blocks} 个块中每一个都可以穿过或跳过：共有 {paths} 条路径，到达 x 的梯度是所有路径之和。",
+    "Every block can be passed or skipped. With {blocks} that makes {paths}; what reaches x is the sum over them.",
+    "每个块都可以穿过或跳过。{blocks} 个块共有 {paths} 条路径，到达 x 的梯度是所有路径之和。",
 )
 _PATHS_LENGTH = Text(
-    "Paths through {k} of the {blocks} blocks: {paths}. Together they carry {together}.",
+    "{paths} through {k} of {blocks}: {together} in all.",
     "穿过 {blocks} 个块中 {k} 个的路径：{paths} 条，合计传回 {together}。",
 )
 _PATHS_ALL = Text(
-    "All paths together: (1 + F1) × (1 + F2) × … = {sum}. Without the skips only the longest path is left: {product}.",
-    "所有路径合计：(1 + F1) × (1 + F2) × … = {sum}。没有跳跃连接时只剩最长的一条路径：{product}。",
+    "All paths together: (1 + F1) × (1 + F2) × … = {sum}.",
+    "所有路径合计：(1 + F1) × (1 + F2) × … = {sum}。",
+)
+_PATHS_LONGEST = Text(
+    "Without the skips only the longest path is left: {product}.",
+    "没有跳跃连接时只剩最长的一条路径：{product}。",
 )
 _CHAIN_OPTIONS = (Option("blocks", 5, 1, _MOST_BLOCKS), Option("w", ARTICLE_W))
 
@@ -147,19 +147,50 @@ def _see_truck(walk: Walk, chosen: Chosen) -> Iterator[Finding]:
             _TRUCK_CUSTOMER,
             {
                 "customer": f"c{i}",
-                "without": show(math.prod(behind_the_truck)),
-                "express": show(_with_skips(behind_the_truck)),
+                "without": product(behind_the_truck),
+                "express": product(_skipped(behind_the_truck)),
             },
         )
-    yield _TRUCK_END, {"without": show(math.prod(factors)), "express": show(_with_skips(factors))}
-    delivered = math.fsum(_with_skips(factors[i:]) for i in range(1, last + 1))
+    yield _TRUCK_END, {"without": product(factors), "express": product(_skipped(factors))}
+    if last > 1:
+        yield _weights_get(walk, factors)
+    delivered = math.fsum(math.prod(_skipped(factors[i:])) for i in range(1, last + 1))
     yield _TRUCK_COPIES, {"delivered": show(delivered)}
     yield _TRUCK_SCALES, {"factor": show(factors[-1])}
 
 
+def _weights_get(walk: Walk, factors: Sequence[float]) -> Finding:
+    """What the weights themselves get: dL/dc, the same for all where their values are the same."""
+    without, express = (_gradients(walk, scales) for scales in (factors, _skipped(factors)))
+    same = len(set(without.values())) == len(set(express.values())) == 1
+    slots = {"without": each(without, walk.language), "express": each(express, walk.language)}
+    return _TRUCK_SAME if same else _TRUCK_DIFFERENT, slots
+
+
+def _gradients(walk: Walk, scales: Sequence[float]) -> dict[str, str]:
+    """Customer → dL/dc: x times what all the other customers scale by, before and behind."""
+    return {
+        f"c{i}": show(walk.values["x"] * math.prod([*scales[: i - 1], *scales[i:]])) for i in range(1, len(scales) + 1)
+    }
+
+
 _TRUCK_CUSTOMER = Text(
-    "Customer {customer} is brought {without} without the express lane, {express} with it.",
-    "顾客 {customer}：没有快捷通道时送到 {without}，有快捷通道时送到 {express}。",
+    "What arrives at the gate of {customer}: {without} without the express lane, {express} with it.",
+    "到达 {customer} 的门的梯度：没有快捷通道时 {without}，有快捷通道时 {express}。",
+)
+_TRUCK_SAME = Text(
+    "Yet every weight's own gradient, dL/dc, is the same: {without} without the express lane, {express} with it. It is "
+    "what arrives at the gate times the signal that enters there, and the signal, on its way from x to the end, "
+    "changes by the very factors by which the gradient changes on its way back. What changes towards x is what "
+    "arrives.",
+    "然而每个权重自己的梯度 dL/dc 都相同：没有快捷通道时 {without}，有快捷通道时 {express}。"
+    "它等于到达该门的梯度乘以进入该门的信号，而信号从 x 走到末端时改变的倍数，正是梯度往回走时改变的倍数。"
+    "越往 x 变化的，是到达的梯度。",
+)
+_TRUCK_DIFFERENT = Text(
+    "A weight's own gradient, dL/dc, is what arrives at the gate times the signal that enters there. Without the "
+    "express lane: {without}. With it: {express}.",
+    "权重自己的梯度 dL/dc 等于到达该门的梯度乘以进入该门的信号。没有快捷通道时：{without}。有快捷通道时：{express}。",
 )
 _TRUCK_END = Text(
     "At x, the end of the queue, {without} arrives without the express lane, {express} with it.",
@@ -167,15 +198,15 @@ _TRUCK_END = Text(
 )
 _TRUCK_COPIES = Text(
     "Where the picture breaks, first: goods are used up, gradients are not. An add gate copies: both roads get all of "
-    "it. The truck set out with 1, and with the express lane the customers are brought {delivered} between them.",
+    "it. The truck set out with 1, and with the express lane the customers' gates get {delivered} between them.",
     "比喻失效之处一：货物会被取走，梯度不会。加法门是复制，两条路都得到全部。"
-    "货车出发时只有 1，有快捷通道时送到各顾客手中的合计却是 {delivered}。",
+    "货车出发时只有 1，有快捷通道时到达各顾客的门的合计却是 {delivered}。",
 )
 _TRUCK_SCALES = Text(
     "Where it breaks, second: a customer takes nothing away. A multiply gate scales what goes on to the next one "
-    "(the first customer by {factor}); a weight above 1 would make it more.",
+    "(the first customer by {factor}, without the express lane); a weight above 1 makes it more.",
     "比喻失效之处二：顾客并没有拿走什么。乘法门只是缩放继续往后送的量"
-    "（第一位顾客处乘以 {factor}）；权重大于 1 时反而变多。",
+    "（没有快捷通道时，第一位顾客处乘以 {factor}）；权重大于 1 时反而变多。",
 )
 
 TRUCK = Entry(
@@ -183,10 +214,10 @@ TRUCK = Entry(
     Text("The truck and the queue", "货车与排队的顾客"),
     Text(
         "The article's picture: gradients are goods on a truck that sets out from the loss with 1, on the right, and "
-        "serves a queue of customers, the weights c1, c2 and so on. The back of the queue, near x, goes short, "
-        "unless there is an express lane beside each customer: the skip.",
-        "文章的比喻：梯度是货车上的货物，从右边的损失处带着 1 出发，依次送给排队的顾客，也就是各个权重 c1、c2……"
-        "靠近 x 的队尾几乎分不到，除非每位顾客旁边都有一条快捷通道：跳跃连接。",
+        "passes a queue of customers: the gates of the weights c1, c2 and so on. With weights below 1 little arrives "
+        "at the back of the queue, near x, unless there is an express lane beside each customer: the skip.",
+        "文章的比喻：梯度是货车上的货物，从右边的损失处带着 1 出发，依次经过排队的顾客，也就是权重 c1、c2……的门。"
+        "权重小于 1 时，靠近 x 的队尾几乎什么也到不了，除非每位顾客旁边都有一条快捷通道：跳跃连接。",
     ),
     _build_truck,
     _see_truck,

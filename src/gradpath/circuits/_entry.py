@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gradpath.circuits._engine import Circuit, Part, Walk
 from gradpath.circuits._words import Text
-from gradpath.circuits.engine import Circuit, Part, Walk
 from gradpath.errors import CircuitError
 
 Chosen = Mapping[str, Any]

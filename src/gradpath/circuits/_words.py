@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import Literal
 
-from gradpath.units import number
+from gradpath.units import circuit_number
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
-_DIGITS = 5  # not 4: what the residual block hands back is 1.0001, and 4 digits would print it as 1
 
 
 def show(value: float) -> str:
     """A number as it stands in a circuit's sentences: 0.010000000000000002 → '0.01'."""
-    return number(value, _DIGITS)
+    return circuit_number(value)
 
 
 def factor(value: float) -> str:
@@ -24,8 +24,25 @@ def factor(value: float) -> str:
 
 
 def bracketed(text: str) -> str:
-    """'-2' → '(-2)', so that 3 × (-2) can be read; anything else as it is."""
-    return f"({text})" if text.startswith("-") else text
+    """'−2' → '(−2)', so that 3 × (−2) can be read; anything else as it is."""
+    return f"({text})" if text.startswith("−") else text
+
+
+def listed(language: Language, items: Iterable[str]) -> str:
+    """'a, b, c'; in Chinese 'a、b、c'."""
+    return (", " if language == "en" else "、").join(items)
+
+
+def counted(language: Language, count: int, noun: str) -> str:
+    """'1 block', '5 blocks'; in Chinese the number alone, the measure word stands in the sentence."""
+    return str(count) if language == "zh" else f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def each(texts: Mapping[str, str], language: Language) -> str:
+    """'0.01' where all are the same, else 'w1: 0.01, w2: 0.1, …'."""
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return listed(language, (f"{name}{': ' if language == 'en' else '：'}{text}" for name, text in texts.items()))
 
 
 def slots(template: str) -> set[str]:

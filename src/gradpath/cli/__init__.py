@@ -6,6 +6,7 @@ import difflib
 import importlib
 import os
 import sys
+import warnings
 
 import click
 
@@ -72,6 +73,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a check failed, 2 the user's input, 3 interrupted, results saved."""
     make_safe()
+    warnings.formatwarning = lambda message, *_: f"gradpath: {message}\n"
     os.environ.setdefault("GOMP_SPINCOUNT", _SPIN)
     try:
         code = cli.main(prog_name="gradpath", standalone_mode=False)

@@ -1,64 +1,43 @@
-"""Jobs that produce records and show them: where training and report meet. `gp.compare` is the same job in Python."""
+"""Jobs that produce records and show them: where training and report meet."""
 
 from __future__ import annotations
 
-import os
+import functools
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec
 
 from gradpath import training
 from gradpath.errors import MissingExtraError
 from gradpath.record import Comparison
 from gradpath.report import render
-from gradpath.training import Listener, ignore
 
+P = ParamSpec("P")
 _REPORTS = ("report.html", "report.png")
 
 
-def compare(
-    data: str | os.PathLike[str] | None = None,
-    *,
-    depth: int | None = None,
-    epochs: int | None = None,
-    minutes: float | None = None,
-    quick: bool = False,
-    seed: int = 0,
-    device: str | None = None,
-    output: str | os.PathLike[str] | None = None,
-    listener: Listener = ignore,
-    notice: Callable[[str], None] = print,
-) -> Comparison:
-    """Train plain, residual and dense nets side by side; return what was seen, and write it where `output` says.
+def _with_reports(job: Callable[P, Comparison]) -> Callable[P, Comparison]:
+    """The same job; where it has an `output` folder, the reports are written there too."""
 
-    Args:
-        data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
-        depth: of the deep nets, 6n+2. Default 56, with `quick` 32.
-        epochs: default: as many as fit into `minutes` on this machine, measured first.
-        minutes: default 5, with `quick` 1.
-        quick: fewer nets: plain without norm, plain with BatchNorm, residual.
-        output: a folder for compare.json, report.html, report.png and each net's weights; None writes nothing.
-        listener: called with news of the running job (events of `gradpath.training`).
-        notice: called with a line for each report that could not be written for want of an optional package.
-
-    Raises DataError, SpecError, UserError. Ctrl-C ends it: the record holds what was done and says `interrupted`.
-    """
-    if output is not None and not training.can_keep_weights():
-        notice(f"weights left out: {MissingExtraError('safetensors', 'build', 'keeping them')}")
-    comparison = training.compare(
-        data,
-        depth=depth,
-        epochs=epochs,
-        minutes=minutes,
-        quick=quick,
-        seed=seed,
-        device=device,
-        output=output,
-        listener=listener,
-    )
-    if output is not None and comparison.nets:
-        for name in _REPORTS:
+    @functools.wraps(job)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Comparison:
+        output = kwargs.get("output")
+        if output is not None and not training.can_keep_weights():
+            _leave_out("the weights", MissingExtraError("safetensors", "build", "keeping them"))
+        comparison = job(*args, **kwargs)
+        for name in _REPORTS if output is not None and comparison.nets else ():
             try:
-                render(comparison, Path(output) / name)
+                render(comparison, Path(str(output)) / name)
             except MissingExtraError as error:
-                notice(f"{name} left out: {error}")
-    return comparison
+                _leave_out(name, error)
+        return comparison
+
+    return run
+
+
+def _leave_out(what: str, error: MissingExtraError) -> None:
+    warnings.warn(f"{what} left out: {error}", stacklevel=3)
+
+
+compare = _with_reports(training.compare)

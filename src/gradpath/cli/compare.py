@@ -57,7 +57,6 @@ def command(
             device=device,
             output=folder,
             listener=display,
-            notice=tell,
         )
     show(comparison.to_json() if form == "json" else as_text(comparison, width_of(sys.stdout)))
     if not quiet:

@@ -1,20 +1,27 @@
-"""`gradpath explain`: the article's circuits, walked through step by step."""
+"""`gradpath explain`: the article's circuits, walked through step by step. (Imported when the command is asked for.)"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from gradpath.circuits import circuit, describe, names, option_names
 from gradpath.cli._console import show, tell
-
-if TYPE_CHECKING:
-    from gradpath.record import CircuitRecord
+from gradpath.errors import CircuitError, UserError
+from gradpath.record import CircuitRecord, write_whole
+from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text
 
 _NARROWEST, _WIDEST = 50, 100
+_WRITERS: dict[str, tuple[str, Callable[[CircuitRecord], str]]] = {  # ending → (what --format calls it, writer)
+    ".svg": ("svg", circuit_svg),
+    ".json": ("json", lambda record: record.to_json()),
+    ".txt": ("text", circuit_text),
+    ".md": ("markdown", circuit_markdown),
+}
 
 
 @click.command()
@@ -28,7 +35,7 @@ _NARROWEST, _WIDEST = 50, 100
     "May be given several times; --list shows the options.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the circuits, one line each.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), show_default="text")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -36,37 +43,42 @@ _NARROWEST, _WIDEST = 50, 100
 )
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 def explain(
-    name: str | None, settings: tuple[str, ...], listing: bool, form: str, output: Path | None, lang: str
+    name: str | None, settings: tuple[str, ...], listing: bool, form: str | None, output: Path | None, lang: str
 ) -> None:
     """Walk through a small circuit, forward and backward, one gate at a time.
 
     NAME is a circuit of the gallery, for example plain or residual; without it they are listed.
     """
-    from gradpath.record import write_whole
-
     if listing or name is None:
-        show(_listing(lang))
-        return
-    write = _writer(output) if output else None  # an ending that is not known is said before any work
-    record = _walked(name, settings, lang)
-    if output is None or write is None:
-        show(_printed(record, form).rstrip("\n"))
+        show(_on_this_console(_listing, lang))
+    elif output is None:
+        show(_on_this_console(lambda spoken: _printed(_walked(name, settings, spoken), form), lang))
     else:
-        tell(f"wrote {write_whole(output, write(record).encode())}")
+        write = _writer(output, form)  # an ending that does not fit is said before any work
+        tell(f"wrote {write_whole(output, write(_walked(name, settings, lang)).encode())}")
+
+
+def _on_this_console(say: Callable[[str], str], lang: str) -> str:
+    """What `say` has to say in a language; in English, with a notice, where the console has no Chinese characters."""
+    text, encoding = say(lang), sys.stdout.encoding or "utf-8"
+    try:
+        "".join(c for c in text if "\u2e80" <= c <= "\uffef").encode(encoding)  # other signs are replaced one by one
+    except UnicodeEncodeError:
+        tell(
+            f"gradpath: this console ({encoding}) has no Chinese characters, so the text is in English; "
+            "--output writes Chinese to a file"
+        )
+        return say("en")
+    return text
 
 
 def _listing(lang: str) -> str:
-    from gradpath.circuits import describe, names
-
     width = max(map(len, names()))
     return "\n".join(f"{name:<{width}}  {describe(name, lang)}" for name in names())
 
 
 def _walked(name: str, settings: tuple[str, ...], lang: str) -> CircuitRecord:
     """The record of the circuit, each setting taken as one of its options or as a value."""
-    from gradpath.circuits import circuit, option_names
-    from gradpath.errors import CircuitError
-
     known = option_names(name)
     options: dict[str, str] = {}
     values: dict[str, str] = {}
@@ -78,30 +90,26 @@ def _walked(name: str, settings: tuple[str, ...], lang: str) -> CircuitRecord:
     return circuit(name, values=values, language=lang, **options)
 
 
-def _writer(output: Path) -> Callable[[CircuitRecord], str]:
-    from gradpath.errors import UserError
-    from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text
-
-    writers: dict[str, Callable[[CircuitRecord], str]] = {
-        ".svg": circuit_svg,
-        ".json": lambda record: record.to_json(),
-        ".txt": circuit_text,
-        ".md": circuit_markdown,
-    }
-    if output.suffix.lower() not in writers:
-        raise UserError(f"--output {output}: the ending {output.suffix!r} is not one of {', '.join(writers)}")
-    return writers[output.suffix.lower()]
+def _writer(output: Path, form: str | None) -> Callable[[CircuitRecord], str]:
+    ending = output.suffix.lower()
+    if ending not in _WRITERS:
+        raise UserError(f"--output {output}: the ending {output.suffix!r} is not one of {', '.join(_WRITERS)}")
+    meant, write = _WRITERS[ending]
+    if form not in (None, meant):
+        raise UserError(
+            f"--format {form} and --output {output} disagree: the ending {output.suffix} means {meant}; "
+            "leave out --format, or give the file another ending"
+        )
+    return write
 
 
-def _printed(record: CircuitRecord, form: str) -> str:
-    from gradpath.report.circuit import circuit_markdown, circuit_text
-
+def _printed(record: CircuitRecord, form: str | None) -> str:
     if form == "json":
-        return record.to_json()
+        return record.to_json().rstrip("\n")
     if form == "markdown":
-        return circuit_markdown(record)
+        return circuit_markdown(record).rstrip("\n")
     columns = shutil.get_terminal_size((80, 24)).columns
-    return circuit_text(record, min(max(columns, _NARROWEST), _WIDEST))
+    return circuit_text(record, min(max(columns, _NARROWEST), _WIDEST)).rstrip("\n")
 
 
 command = explain  # the name under which the group looks for it

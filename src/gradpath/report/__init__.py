@@ -8,16 +8,16 @@ from typing import Any, overload
 
 from gradpath.errors import UserError
 from gradpath.record import Record, write_whole
-from gradpath.report.advice import next_steps as next_steps
-from gradpath.report.formats import FORMATS, writer
-from gradpath.report.formats import as_text as as_text
-from gradpath.report.page import Page as Page
-from gradpath.report.text import comparison_text as comparison_text
-from gradpath.report.text import flow_text as flow_text
-from gradpath.report.text import run_text as run_text
-from gradpath.report.verdict import Finding as Finding
-from gradpath.report.verdict import findings as findings
-from gradpath.report.verdict import paragraph as paragraph
+from gradpath.report._advice import next_steps as next_steps
+from gradpath.report._finding import Finding as Finding
+from gradpath.report._formats import FORMATS, writer
+from gradpath.report._formats import as_text as as_text
+from gradpath.report._page import Page as Page
+from gradpath.report._text import comparison_text as comparison_text
+from gradpath.report._text import flow_text as flow_text
+from gradpath.report._text import run_text as run_text
+from gradpath.report._verdict import findings as findings
+from gradpath.report._verdict import paragraph as paragraph
 
 
 @overload
@@ -41,7 +41,7 @@ def render(record: Record, path: str | os.PathLike[str] | None = None, *, axes: 
     if axes is not None:
         if path is not None:
             raise UserError("gp.render takes a path or axes, not both: draw into the axes, then save their figure")
-        from gradpath.report.png import draw
+        from gradpath.report._png import draw
 
         return draw(record, axes)
     if path is not None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from gradpath.record import CircuitRecord, Node, Wire
 from gradpath.report import _circuit_layout as layout
-from gradpath.report._circuit_layout import WORDS
 from gradpath.report._circuit_marks import frame, n, text, text_width
-from gradpath.report.facts import printable
-from gradpath.report.markup import Markup, element
+from gradpath.report._facts import printable
+from gradpath.report._markup import Markup, element
 
 _COLUMNS_AT_MOST = 40
-_HEAD = 34
-_LANE = 68
-_BOX_HEIGHT = 24
-_GAP = 46
+_HEAD = 38
+_LANE = 76
+_BOX_HEIGHT = 28
+_GAP = 34
+_SIZE = 15  # of the numbers, in pixels; a figure 1600 wide is looked at from the back of a room
 
 
 class Grid:
     """Values above the boxes and gradients below them, because the wires are too many for labels of their own."""
+
+    legend = "legend_grid"
 
     def __init__(self, record: CircuitRecord) -> None:
         columns = sorted({node.column for node in record.nodes})
@@ -26,38 +28,49 @@ class Grid:
         lanes = sorted({node.lane for node in nodes})
         self.box_width = max(44.0, *(self._needs(node) for node in nodes))
         self.x = {column: self.box_width / 2 + i * (self.box_width + _GAP) for i, column in enumerate(kept)}
-        self.y = {lane: _HEAD + _LANE / 2 + i * _LANE for i, lane in enumerate(lanes)}
+        headed = self._headed(nodes)
+        self.y, bottom = {}, 0.0
+        for lane in lanes:
+            if any(node.lane == lane for node in headed):
+                bottom += _HEAD
+            self.y[lane] = bottom + _LANE / 2
+            bottom += _LANE
         self.width = len(kept) * (self.box_width + _GAP) - _GAP
-        self.height = _HEAD + len(lanes) * _LANE + 0.0
+        self.height = bottom
         place = {node.name: node for node in nodes}
         self.marks = [self._wire(place[w.source], place[w.target]) for w in record.wires if _inside(w, place)]
-        self.marks += self._heads(nodes, WORDS[record.language])
+        self.marks += [self._head(node, record.language) for node in headed]
         for node in nodes:
             self.marks += self._node(node)
         if len(columns) > len(kept):
-            words = WORDS[record.language]["more_columns"].format(count=len(columns) - len(kept))
+            words = layout.more(record.language, "more_columns", len(columns) - len(kept))
             self.marks.append(text(0, self.height + 14, words, "pale"))
             self.height += 20
 
     def _needs(self, node: Node) -> float:
-        labels = (layout.value_label(node.value), layout.gradient_label(node.gradient))
-        return max(text_width(printable(node.name), 13) + 12, *(text_width(label, 11) for label in labels))
+        labels = (printable(node.name), layout.show(node.value), f"∂{layout.show(node.gradient)}")
+        return max(text_width(label, _SIZE) for label in labels) + 8
 
-    def _heads(self, nodes: list[Node], words: dict[str, str]) -> list[Markup]:
-        """The gate of each column, from its topmost node."""
-        topmost = {node.column: node for node in sorted(nodes, key=lambda node: -node.lane)}
-        return [
-            text(self.x[column], 16, words.get(node.gate) or printable(node.label or node.gate), "middle")
-            for column, node in topmost.items()
-        ]
+    def _headed(self, nodes: list[Node]) -> list[Node]:
+        """The nodes with a word above them: the topmost of each column, and where another kind begins further down."""
+        found, kinds = [], dict.fromkeys(self.x, "")
+        for node in sorted(nodes, key=lambda node: node.lane):
+            if kinds[node.column] != node.gate:
+                found.append(node)
+            kinds[node.column] = node.gate
+        return found
+
+    def _head(self, node: Node, language: str) -> Markup:
+        y = self.y[node.lane] - _LANE / 2 - 8
+        return text(self.x[node.column], y, printable(layout.gate_word(node.gate, language)), "grid middle")
 
     def _node(self, node: Node) -> list[Markup]:
         x, y = self.x[node.column], self.y[node.lane]
         return [
             frame(x, y, self.box_width, _BOX_HEIGHT),
-            text(x, y + 4.5, printable(node.name), "middle"),
-            text(x, y - _BOX_HEIGHT / 2 - 5, layout.value_label(node.value), "value small middle"),
-            text(x, y + _BOX_HEIGHT / 2 + 13, layout.gradient_label(node.gradient), "gradient small middle"),
+            text(x, y + 5, printable(node.name), "grid middle"),
+            text(x, y - _BOX_HEIGHT / 2 - 5, layout.show(node.value), "value grid middle"),
+            text(x, y + _BOX_HEIGHT / 2 + 16, f"∂{layout.show(node.gradient)}", "gradient grid middle"),
         ]
 
     def _wire(self, source: Node, target: Node) -> Markup:

@@ -14,32 +14,33 @@ from functools import cached_property
 from itertools import pairwise
 
 from gradpath.record import CircuitRecord, Node, Wire
-from gradpath.units import number
+from gradpath.units import circuit_number
 
 LEAVES = ("input", "weight", "constant")
 _ROWS_ABOVE_FOLD = 2
 _ROOM_BESIDE = 1.25  # a row that cannot be cut takes its neighbours in, rather than leave them a row of their own
-_DIGITS = 5  # a residual block hands back 1.0001, which four digits would print as 1
+
+show = circuit_number  # a number of the circuit, as its sentences write it
 
 WORDS = {
     "en": {
         "forward": "Forward",
         "backward": "Backward",
         "findings": "What to see",
-        "legend": "▸ value, forward    ◂ ∂ gradient, backward    Σ ∂ sum over all wires",
+        "legend": "▸ value, forward    ◂ ∂ gradient, backward    = ∂ sum over all wires",
+        "legend_grid": "above: value, forward    below: ∂ gradient, backward, summed over all wires",
         "derivation": "dL/d{name} = upstream × local = {upstream} × {local} = {gradient}",
         "part": "dL/d{name}, part from {target} = upstream × local = {upstream} × {local} = {gradient}",
         "sum": "dL/d{name} = {parts} = {total}",
         "more_parts": "… {count} more",
         "more_steps": "… {count} more steps",
         "more_gates": "… {count} more gates …",
+        "one_more_gates": "… 1 more gate …",
         "more_columns": "… {count} more columns",
+        "one_more_columns": "… 1 more column",
         "more_nodes": "… {count} more nodes",
         "node": "node",
         "gate": "gate",
-        "input": "input",
-        "weight": "weight",
-        "constant": "constant",
         "value": "value ▸",
         "gradient": "◂ ∂ gradient",
     },
@@ -47,29 +48,47 @@ WORDS = {
         "forward": "前向传播",
         "backward": "反向传播",
         "findings": "要点",
-        "legend": "▸ 值（前向）    ◂ ∂ 梯度（反向）    Σ ∂ 各条线之和",
+        "legend": "▸ 值（前向）    ◂ ∂ 梯度（反向）    = ∂ 各条线之和",
+        "legend_grid": "上方：值（前向）    下方：∂ 梯度（反向），各条线之和",
         "derivation": "dL/d{name} = 上游梯度 × 局部导数 = {upstream} × {local} = {gradient}",
         "part": "dL/d{name}（来自 {target} 的部分）= 上游梯度 × 局部导数 = {upstream} × {local} = {gradient}",
         "sum": "dL/d{name} = {parts} = {total}",
         "more_parts": "… 还有 {count} 项",
         "more_steps": "… 还有 {count} 步",
         "more_gates": "… 还有 {count} 个门 …",
+        "one_more_gates": "… 还有 1 个门 …",
         "more_columns": "… 还有 {count} 列",
+        "one_more_columns": "… 还有 1 列",
         "more_nodes": "… 还有 {count} 个节点",
         "node": "节点",
         "gate": "门",
-        "input": "输入",
-        "weight": "权重",
-        "constant": "常数",
         "value": "值 ▸",
         "gradient": "◂ ∂ 梯度",
     },
 }
+GATE_WORDS = {
+    "input": "输入", "weight": "权重", "constant": "常数", "add": "加", "subtract": "减", "multiply": "乘",
+    "divide": "除", "max": "最大值", "relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "指数", "log": "对数",
+    "square": "平方", "sqrt": "开方", "copy": "复制", "mean": "平均", "variance": "方差", "dot": "加权和",
+    "normalise": "归一化", "concat": "拼接",
+}  # fmt: skip
+"""The gates in Chinese; in English a gate is called by its name."""
 
 
-def show(value: float) -> str:
-    """A number of the circuit, as its sentences write it."""
-    return number(value, _DIGITS)
+def bracketed(value: float) -> str:
+    """A number as it stands after a sign: '(−2)'."""
+    return f"({show(value)})" if value < 0 else show(value)
+
+
+def gate_word(gate: str, language: str) -> str:
+    """What kind of node it is, in words."""
+    return GATE_WORDS.get(gate, gate) if language == "zh" else gate
+
+
+def more(language: str, what: str, count: int) -> str:
+    """'… 3 more gates …', '… 1 more gate …'."""
+    words = WORDS[language]
+    return words[f"one_{what}" if count == 1 else what].format(count=count)
 
 
 def value_label(value: float) -> str:
@@ -83,8 +102,8 @@ def gradient_label(gradient: float) -> str:
 
 
 def sum_label(gradient: float) -> str:
-    """'Σ ∂1.0001', where several wires leave a node."""
-    return f"Σ ∂{show(gradient)}"
+    """'= ∂1.0001', where several wires leave a node. (No Σ: an ASCII console writes it wider, and wires shift.)"""
+    return f"= ∂{show(gradient)}"
 
 
 @dataclass(frozen=True)
@@ -193,22 +212,23 @@ def _is_free(spans: list[tuple[int, int]], bus: Bus) -> bool:
     return (after == 0 or spans[after - 1][1] <= bus.source) and (after == len(spans) or bus.last <= spans[after][0])
 
 
-def rows(line: Line, pitches: Sequence[float], limit: float) -> list[tuple[int, int]]:
+def rows(line: Line, pitches: Sequence[float], limit: float, tail: float = 0.0) -> list[tuple[int, int]]:
     """The line cut into rows (first and last position, the last is the first of the next row) no wider than `limit`
-    where that is possible. `pitches[i]` is the way from node i to the next."""
+    where that is possible. `pitches[i]` is the way from node i to the next; `tail` is what the last row needs
+    beside, for the output's own wire."""
     free = set(line.cuts())
     ends = sorted(free)
     widest = max((sum(pitches[a:b]) for a, b in pairwise(ends)), default=0)
     limit = max(limit, _ROOM_BESIDE * widest)
-    found, first, best, width = [], 0, 0, 0.0
-    for position in range(1, len(line.nodes)):
+    found, first, best, width, last = [], 0, 0, 0.0, len(line.nodes) - 1
+    for position in range(1, last + 1):
         width += pitches[position - 1]
-        if width > limit and best > first:
+        if width + (tail if position == last else 0) > limit and best > first:
             found.append((first, best))
             width, first = sum(pitches[best:position]), best
         if position in free:
             best = position
-    return [*found, (first, len(line.nodes) - 1)]
+    return [*found, (first, last)]
 
 
 def folded(found: list[tuple[int, int]], most: int) -> tuple[list[tuple[int, int]], int, list[tuple[int, int]]]:

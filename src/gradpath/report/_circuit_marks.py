@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradpath.report.markup import Markup, element
+from gradpath.report._markup import Markup, element
 
 Point = tuple[float, float]
 BOX_HEIGHT = 44
@@ -21,7 +21,7 @@ text.title{font-size:20px;font-weight:600}
 text.pale{fill:var(--pale)}
 text.name{font-size:11px;fill:var(--pale)}
 text.glyph{font-size:17px;font-weight:600}
-text.small{font-size:11px}
+text.grid{font-size:15px}
 text.value{fill:var(--value)}
 text.gradient{fill:var(--gradient)}
 text.sum{font-weight:700}

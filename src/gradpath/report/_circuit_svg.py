@@ -20,8 +20,8 @@ from gradpath.report._circuit_marks import (
     text_width,
 )
 from gradpath.report._circuit_text import wrapped
-from gradpath.report.facts import printable
-from gradpath.report.markup import Markup, element
+from gradpath.report._facts import printable
+from gradpath.report._markup import Markup, element
 
 _MARGIN = 32
 _LEAST_WIDTH = 720
@@ -55,7 +55,7 @@ def circuit_svg(record: CircuitRecord) -> str:
         element("rect", class_="page", width=n(width), height=n(height)),
         *heading,
         element("g", *picture.marks, transform=f"translate({n((width - picture.width) / 2)} {n(top)})"),
-        text(_MARGIN, height - 24, WORDS[record.language]["legend"].replace("    ", " \N{MIDDLE DOT} "), "pale"),
+        text(_MARGIN, height - 24, WORDS[record.language][picture.legend].replace("    ", " \N{MIDDLE DOT} "), "pale"),
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {n(width)} {n(height)}",
         width=n(width),
@@ -75,6 +75,8 @@ def _heading(record: CircuitRecord, width: float) -> Iterator[Markup]:
 class _Rows:
     """A line of nodes, in as many rows as it needs."""
 
+    legend = "legend"
+
     def __init__(self, record: CircuitRecord, line: Line) -> None:
         self.line = line
         self.spreads = [self._spread(i) for i in range(len(line.nodes))]
@@ -90,7 +92,7 @@ class _Rows:
         for row in top:
             self._row(*row)
         if left_out:
-            words = WORDS[record.language]["more_gates"].format(count=left_out)
+            words = layout.more(record.language, "more_gates", left_out)
             self.marks.append(text(0, self.height + 24, words, "pale"))
             self.height += 24 + _ROW_GAP
         for row in bottom:
@@ -155,9 +157,11 @@ class _Rows:
         right = self.x[last] + self.boxes[last] / 2
         if last < len(self.line.nodes) - 1:
             self.marks.append(text(right + 8, self.y + 5, "…", "pale"))
-        self.width = max(self.width, right + (self.gaps[last] if last == len(self.line.nodes) - 1 else 22))
-        below = _LEAF_DROP + _LEAF_HEIGHT / 2 if any(self.line.hanging[first : last + 1]) else 44
-        self.height = self.y + below + _ROW_GAP
+        below = self.x[last] + self.spreads[last][1] * (len(self.line.hanging[last]) == 1)
+        end = right + (self.gaps[last] if last == len(self.line.nodes) - 1 else 22)
+        self.width = max(self.width, end, below)
+        depth = _LEAF_DROP + _LEAF_HEIGHT / 2 if any(self.line.hanging[first : last + 1]) else 44
+        self.height = self.y + depth + _ROW_GAP
 
     def _node(self, i: int, repeated: bool) -> None:
         node = self.line.nodes[i]

@@ -9,7 +9,7 @@ from gradpath.report._circuit_layout import WORDS
 from gradpath.report._circuit_svg import circuit_svg as circuit_svg
 from gradpath.report._circuit_text import circuit_text as circuit_text
 from gradpath.report._circuit_text import figure, numbered_steps
-from gradpath.report.facts import printable
+from gradpath.report._facts import printable
 
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_<>\[\]#|])")
 _COLUMNS = 80

@@ -50,8 +50,8 @@ def compare(
         epochs: default: as many as fit into `minutes` on this machine, measured first.
         minutes: default 5, with `quick` 1.
         quick: fewer nets: plain without norm, plain with BatchNorm, residual.
-        output: a folder for compare.json, written anew after each net, and the weights (these need safetensors);
-            None writes nothing.
+        output: a folder for compare.json, written anew after each net, and the weights; as `gp.compare` also for
+            report.html and report.png. What an optional package is missing for is left out. None writes nothing.
         listener: called with news (`gradpath.training` events), the first of them `Planned`.
 
     Raises DataError, SpecError, UserError. Ctrl-C ends it: the record holds what was done and says `interrupted`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradpath.report.figures import LOOKS
+from gradpath.report._figures import LOOKS
 
 
 def _nets(theme: str) -> str:
@@ -32,22 +32,23 @@ figure{{margin:0;padding:.75rem;background:var(--card);border:1px solid var(--gr
 figure h2{{margin:0 0 .4rem;font-size:1rem}}
 figure>svg{{display:block;width:100%;max-width:30rem;height:auto;margin:0 auto}}
 figure.wide{{overflow-x:auto}}
-figure.wide>svg{{max-width:none;min-width:40rem}}
-svg text{{font:12px system-ui,sans-serif;fill:var(--ink)}}
-svg .tick{{fill:var(--pale);font-size:11px}}
-svg .small{{font-size:10.5px}}
-svg .value{{font-weight:600}}
-svg .grid{{stroke:var(--grid)}}
-svg .axis{{stroke:var(--pale)}}
-svg .guess{{stroke:var(--pale);stroke-dasharray:3 3}}
-svg g[class^=net]{{fill:var(--net);stroke:none}}
-svg .line{{fill:none;stroke:var(--net);stroke-width:2;stroke-linejoin:round}}
-svg .hollow{{fill:var(--card);stroke:var(--net);stroke-width:1.5}}
-svg .cross{{stroke:var(--net);stroke-width:2.5}}
-svg .share{{fill:var(--strong)}}
+figure.wide>svg{{width:auto;max-width:none}}
+.chart text{{font:12px system-ui,sans-serif;fill:var(--ink)}}
+.chart .tick{{fill:var(--pale);font-size:11px}}
+.chart .small{{font-size:10.5px}}
+.chart .value{{font-weight:600}}
+.chart .grid{{stroke:var(--grid)}}
+.chart .axis{{stroke:var(--pale)}}
+.chart .guess{{stroke:var(--pale);stroke-dasharray:3 3}}
+.chart g[class^=net]{{fill:var(--net);stroke:none}}
+.chart .line{{fill:none;stroke:var(--net);stroke-width:2;stroke-linejoin:round}}
+.chart .hollow{{fill:var(--card);stroke:var(--net);stroke-width:1.5}}
+.chart .cross{{stroke:var(--net);stroke-width:2.5}}
+.chart .share{{fill:var(--strong)}}
 .key{{list-style:none;margin:.5rem 0 0;padding:0;display:flex;flex-wrap:wrap;gap:.1rem 1rem;font-size:.8125rem}}
 .key li{{display:flex;align-items:center;gap:.4rem}}
 .key svg{{flex:none;width:40px;height:16px}}
+.steps-text{{white-space:pre-wrap;overflow-wrap:anywhere}}
 .findings{{max-width:46rem;padding-left:1.2rem}}
 .findings li{{margin:.35rem 0}}
 .table{{overflow-x:auto;max-width:100%}}
@@ -65,6 +66,10 @@ pre{{background:var(--card);border:1px solid var(--grid);border-radius:.5rem;pad
 summary{{cursor:pointer;padding:.35rem 0;font-weight:600}}
 dl{{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;font-size:.875rem}}
 dt{{color:var(--pale)}}dd{{margin:0}}
+@media (min-width:41rem) and (max-width:60.99rem){{.figures>figure:first-child:nth-last-child(3){{grid-column:1/-1}}}}
+@media (max-width:48rem){{.minor{{display:none}}}}
+@media (max-width:40rem){{.table{{border-right:3px solid var(--strong)}}
+caption::after{{content:" → scroll sideways for more columns";color:var(--strong);font-weight:600}}}}
 @media (max-width:30rem){{dl{{grid-template-columns:1fr}}dd{{margin-bottom:.4rem}}}}
 footer{{margin-top:2.5rem}}
 """

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from gradpath import units
 from gradpath.errors import UserError
 from gradpath.record import CircuitRecord, Comparison, Flow, Recipe, Record
-from gradpath.report import columns, facts, figures, svg, text
-from gradpath.report.advice import next_steps
-from gradpath.report.columns import Column
-from gradpath.report.headline import flow_headline, headline
-from gradpath.report.markup import Markup, element, joined, record_script
-from gradpath.report.style import STYLE
-from gradpath.report.verdict import findings
+from gradpath.report import _columns as columns
+from gradpath.report import _facts as facts
+from gradpath.report import _figures as figures
+from gradpath.report import _svg as svg
+from gradpath.report import _text as text
+from gradpath.report._advice import next_steps
+from gradpath.report._columns import Column
+from gradpath.report._headline import flow_headline, headline
+from gradpath.report._markup import Markup, element, joined, record_script
+from gradpath.report._style import STYLE
+from gradpath.report._verdict import findings
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page cannot fetch, run or send anything; that it works under this policy is the proof."""
+_COMPLETE = {
+    "en": "This file is complete: it loads nothing. The record it shows is inside it, as JSON.",
+    "zh": "此文件是完整的：不加载任何外部内容。所显示的记录以 JSON 的形式保存在文件里。",
+}
+_DRAWN_HEAD = re.compile(
+    r'(<svg [^>]*?)viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*?( role=.*?)(?:<text [^>]*>[^<]*</text>)+'
+    r'(<g transform="translate\([\d.]+ ([\d.]+)\)">)',
+    re.DOTALL,
+)
+"""The visible title and caption of a circuit's figure: on a page they stand above it, as text that wraps."""
 T = TypeVar("T")
 
 
@@ -40,28 +55,25 @@ def _shell(brand: str, title: str, body: Markup, record: Record) -> str:
         element("title", title),
         element("style", Markup(STYLE)),
     )
-    note = "This file is complete: it loads nothing. The record it shows is inside it, as JSON."
-    footer = element("footer", element("p", note, class_="small-print"))
-    main = element("main", element("p", brand, class_="brand"), element("h1", title), body, footer)
     language = record.language if isinstance(record, CircuitRecord) else "en"
+    footer = element("footer", element("p", _COMPLETE[language], class_="small-print"))
+    main = element("main", element("p", brand, class_="brand"), element("h1", title), body, footer)
     body = element("body", main, record_script(record))
     return f"<!doctype html>\n{element('html', element('head', head), body, lang=language)}\n"
 
 
 def _comparison(record: Comparison) -> Markup:
     rows, shown = figures.rows(record), figures.lines(record)
-    charts = [
-        _figure(f"{figures.PROFILE_TITLE}, before training", svg.profile(shown), _profile_note(shown), svg.key(shown))
-    ]
+    charts = [_figure(figures.PROFILE_TITLE + figures.WHEN, svg.profile(shown), _profile_note(shown), svg.key(shown))]
     charts += [
         _figure(
             figures.LOSS_TITLE,
-            svg.losses(rows, facts.guessing_loss(record)),
-            "Mean over the last epoch; dashed: the loss of guessing.",
+            svg.losses(rows, facts.guessing_loss(record.data)),
+            "Mean over the last epoch, as the images were seen; dashed: the loss of guessing.",
         ),
         _figure(
             figures.ACCURACY_TITLE,
-            svg.accuracies(rows, 1 / max(len(record.data.classes), 2)),
+            svg.accuracies(rows, facts.guessing_accuracy(record.data)),
             "At the end of the last epoch; dashed: guessing.",
         ),
     ]
@@ -90,22 +102,22 @@ def _layer_details(record: Comparison) -> Iterable[Markup]:
         flow = facts.initial(net)
         if flow is not None:
             layers = [layer for layer in flow.layers if layer.weighted]
-            table = _table("Weighted layers, before training", columns.LAYER_COLUMNS, layers)
-            yield _details(f"{facts.printable(net.name)}: gradient at each layer", table)
+            table = _table("Weighted layers, at initialisation", columns.LAYER_COLUMNS, layers)
+            yield _details(f"{facts.label(net)}: gradient at each layer", table)
 
 
 def _measured(record: Comparison) -> Markup:
     machine, data = record.machine, record.data
     recipes = sorted({_recipe(net.recipe) for net in record.nets})
-    channels = "1 channel" if data.channels == 1 else f"{data.channels} channels"
+    channels = facts.counted(data.channels, "channel")
     pairs = {
         "started": record.started,
         "images": f"{data.name}: {data.train_images:,} for training, {data.test_images:,} for testing, "
         f"{data.image_size} px, {channels}, {len(data.classes)} classes",
         "recipe": "; ".join(recipes),
         "computed in": f"{record.execution.precision}, {record.execution.layout}: {record.execution.reason}",
-        "machine": f"{machine.processor}, {machine.threads} threads, {machine.device}; {machine.system}, Python "
-        f"{machine.python}, torch {machine.torch}",
+        "machine": f"{machine.processor}, {facts.counted(machine.threads, 'thread')}, {machine.device}; "
+        f"{machine.system}, Python {machine.python}, torch {machine.torch}",
         "time": f"{units.seconds(record.seconds)} (expected {units.seconds(record.estimated_seconds)})",
     }
     return _details("How this was measured", _pairs(pairs))
@@ -122,7 +134,7 @@ def _flow(flow: Flow) -> Markup:
     bars = figures.fork_bars(flow)
     charts = [_figure(figures.PROFILE_TITLE, svg.profile(shown), _profile_note(shown))]
     if bars:
-        charts.append(_figure(figures.SHARE_TITLE, svg.shares(bars), figures.SHARE_NOTE))
+        charts.append(_figure(figures.SHARE_TITLE, svg.shares(bars), f"{figures.SHARE_NOTE}. Dashed: 100 %."))
     unseen = text.unseen_lines(flow.unseen)[2:]  # without the blank line and the title of the text version
     return joined(
         element("p", f"{flow.dtype}, {flow.mode} mode, {flow.device}", class_="setting"),
@@ -140,20 +152,41 @@ def _flow(flow: Flow) -> Markup:
 
 
 def _circuit(record: CircuitRecord) -> Markup:
+    from gradpath.report._circuit_layout import WORDS
+    from gradpath.report._circuit_text import numbered_steps
     from gradpath.report.circuit import circuit_svg
 
-    steps = [element("li", step.sentence) for step in record.steps]
-    return joined(
+    words = WORDS[record.language]
+    parts = [
         element("p", record.caption, class_="setting"),
-        element("figure", Markup(circuit_svg(record)), class_="wide", tabindex=0),
+        element("figure", Markup(_without_head(circuit_svg(record))), class_="wide", tabindex=0),
         element("ul", *(element("li", line) for line in record.findings), class_="findings"),
-        element("h2", "Steps" if record.language == "en" else "步骤"),
-        element("ol", *steps, class_="findings"),
-    )
+    ]
+    for direction in ("forward", "backward"):
+        steps = numbered_steps(record, direction, _ONE_LINE)
+        parts += [element("h2", words[direction]), element("pre", "\n".join(steps), class_="steps-text")]
+    return joined(*parts)
+
+
+_ONE_LINE = 1000
+"""Columns: the page wraps the steps, not we."""
+
+
+def _without_head(figure: str) -> str:
+    """The figure without its title and caption, and without the room that they took."""
+
+    def cut(match: re.Match[str]) -> str:
+        start, width, height, rest, group, top = match.groups()
+        gone = max(float(top) - 16, 0.0)
+        left = float(height) - gone
+        frame = re.sub(r'<rect class="page"[^>]*></rect>', "", rest)
+        return f'{start}viewBox="0 {gone:g} {width} {left:g}" width="{width}" height="{left:g}"{frame}{group}'
+
+    return _DRAWN_HEAD.sub(cut, figure.partition("?>")[2] if figure.startswith("<?xml") else figure, count=1)
 
 
 def _profile_note(shown: Sequence[figures.Line]) -> str:
-    notes = [figures.PROFILE_AXIS, "stem: first weighted layer, head: last"]
+    notes = [figures.PROFILE_AXIS, "stem: first weighted layer, head: last", figures.EXPLODES_NOTE]
     notes += [figures.ZERO_NOTE] * any(x.zeros for x in shown) + [figures.BROKEN_NOTE] * any(x.broken for x in shown)
     return "; ".join(notes)
 
@@ -182,7 +215,8 @@ def _head(column: Column[T]) -> str:
 
 
 def _side(column: Column[T]) -> str | None:
-    return "left" if column.left else None
+    names = ["left"] * column.left + ["minor"] * column.minor
+    return " ".join(names) or None
 
 
 def _details(summary: str, content: Markup) -> Markup:

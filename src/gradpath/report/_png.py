@@ -12,15 +12,21 @@ from typing import Any
 
 from gradpath.errors import MissingExtraError, UserError
 from gradpath.record import Comparison, Flow, Record
-from gradpath.report import facts, figures
-from gradpath.report.figures import Line, Row
-from gradpath.report.grid import shorten
-from gradpath.report.headline import flow_headline, headline
-from gradpath.report.text import setting
+from gradpath.report import _facts as facts
+from gradpath.report import _figures as figures
+from gradpath.report._figures import Line, Row
+from gradpath.report._grid import shorten
+from gradpath.report._headline import flow_headline, headline
+from gradpath.report._text import setting
 
 INK, PALE, GRID = "#1b1f24", "#5b6470", "#e3e6ea"
 DOTS_PER_INCH = 150
-LONGEST_NAME = 20
+WIDTH, LOSS_LEFT, LOSS_WIDTH = 12, 0.605, 0.19
+"""Inches of a comparison; left edge and width of its loss panel, as fractions of it."""
+NAME_SIZE, SIGN_INCHES = 9, 0.45
+"""Of the names beside the loss panel: points; what the line with its sign takes before each."""
+LONGEST_NAME = 24
+"""A longer name gives way in its middle."""
 _RC = {"font.size": 9.5, "svg.fonttype": "none", "svg.hashsalt": "gradpath", "text.parse_math": False}
 """Settings of our own figures; a user's axes keep the user's. A name may hold a '$', which is not a formula."""
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK JP", "Arial Unicode MS")
@@ -97,17 +103,28 @@ def _blank(width: float, height: float) -> Any:
 def _comparison_figure(record: Comparison) -> Any:
     rows = figures.rows(record)
     height = max(4.6, 1.9 + 0.42 * len(rows))
-    made = _blank(12, height)
+    made = _blank(WIDTH, height)
     head = _title(made, headline(record), setting(record), height)
     top, bottom = 1 - head / height, 0.62 / height
-    profile = made.add_axes((0.065, bottom, 0.36, top - bottom))
+    gutter = _gutter(made, rows) / WIDTH
+    profile = made.add_axes((0.065, bottom, LOSS_LEFT - gutter - 0.085, top - bottom))
     _profile(profile, figures.lines(record), compared=True)
     _own_style(profile)
-    loss = made.add_axes((0.605, bottom, 0.19, top - bottom))
-    _losses(loss, rows, facts.guessing_loss(record))
+    loss = made.add_axes((LOSS_LEFT, bottom, LOSS_WIDTH, top - bottom))
+    _losses(loss, rows, facts.guessing_loss(record.data), gutter / LOSS_WIDTH)
     accuracy = made.add_axes((0.825, bottom, 0.125, top - bottom))
-    _accuracies(accuracy, rows, 1 / max(len(record.data.classes), 2))
+    _accuracies(accuracy, rows, facts.guessing_accuracy(record.data))
     return made
+
+
+def _gutter(made: Any, rows: tuple[Row, ...]) -> float:
+    """Inches that the signs and the longest name need."""
+    renderer = made.canvas.get_renderer()
+    texts = [made.text(0, 0, shorten(row.name, LONGEST_NAME), fontsize=NAME_SIZE) for row in rows]
+    widest = max((text.get_window_extent(renderer).width / made.dpi for text in texts), default=0.0)
+    for text in texts:
+        text.remove()
+    return float(widest) + SIGN_INCHES + 0.1
 
 
 def _flow_figure(record: Flow) -> Any:
@@ -121,7 +138,7 @@ def _flow_figure(record: Flow) -> Any:
     _profile(profile, (figures.line(record.model, figures.look(5), record),), compared=False)
     _own_style(profile)
     if bars:
-        _shares(made.add_axes((0.665, bottom, 0.29, top - bottom)), bars)
+        _shares(made.add_axes((0.645, bottom, 0.265, top - bottom)), bars)
     return made
 
 
@@ -162,7 +179,7 @@ def _profile(axes: Any, shown: tuple[Line, ...], *, compared: bool) -> None:
     axes.set_ylabel(figures.PROFILE_AXIS)
     notes = [figures.ZERO_NOTE] * any(x.zeros for x in shown) + [figures.BROKEN_NOTE] * any(x.broken for x in shown)
     axes.set_xlabel("; ".join([figures.PLACE_AXIS, *notes]))
-    when = ", before training" if compared else ""
+    when = figures.WHEN if compared else ""
     axes.set_title(figures.PROFILE_TITLE + when, fontsize=10.5, loc="left", pad=10)
     if compared:
         _name_lowest(axes, shown)
@@ -190,22 +207,25 @@ def _bars(axes: Any, rows: tuple[Row, ...], title: str, guess: float, limit: flo
     axes.set_yticks([])
 
 
-def _legend(axes: Any, rows: tuple[Row, ...]) -> None:
-    """Name every row, with the line and sign that it has in the profile."""
+def _legend(axes: Any, rows: tuple[Row, ...], gutter: float) -> None:
+    """Name every row, with the line and sign that it has in the profile, in the gutter left of the axes."""
     across = axes.get_yaxis_transform()
+    inch = 1 / (LOSS_WIDTH * WIDTH)
+    spots = [-gutter + part * 0.34 * inch for part in (0, 0.5, 1)]
     for y, row in enumerate(rows):
         style = (0, row.look.dashes) if row.look.dashes else "-"
         axes.plot(
-            [-0.83, -0.76, -0.69], [y] * 3, transform=across, clip_on=False, color=row.look.light, linestyle=style,
+            spots, [y] * 3, transform=across, clip_on=False, color=row.look.light, linestyle=style,
             linewidth=1.8, marker=row.look.marker, markersize=5.5, markevery=[1],
         )  # fmt: skip
-        axes.text(-0.65, y, shorten(row.name, LONGEST_NAME), transform=across, va="center", fontsize=9, color=INK)
+        x = -gutter + SIGN_INCHES * inch
+        axes.text(x, y, shorten(row.name, LONGEST_NAME), transform=across, va="center", fontsize=NAME_SIZE, color=INK)
 
 
-def _losses(axes: Any, rows: tuple[Row, ...], guess: float) -> None:
+def _losses(axes: Any, rows: tuple[Row, ...], guess: float, gutter: float) -> None:
     highest = max([guess, *(row.losses[-1] for row in rows if row.losses)])
-    _bars(axes, rows, figures.LOSS_TITLE, guess, 1.25 * highest)
-    _legend(axes, rows)
+    _bars(axes, rows, figures.LOSS_TITLE, guess, 1.25 * highest or 1.0)
+    _legend(axes, rows, gutter)
     for y, row in enumerate(rows):
         if row.losses:
             axes.plot([0, row.losses[-1]], [y, y], color=row.look.light, linewidth=2)
@@ -227,6 +247,7 @@ def _say(axes: Any, x: float, y: float, text: str, *, failed: bool) -> None:
     axes.annotate(
         text, (x, y), xytext=(2 if failed else 8, 0), textcoords="offset points", va="center",
         fontsize=9, color=PALE if failed else INK, style="italic" if failed else "normal", annotation_clip=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
     )  # fmt: skip
 
 
@@ -237,10 +258,15 @@ def _shares(axes: Any, bars: tuple[figures.ForkBar, ...]) -> None:
             axes.text(0.02, y, bar.text, va="center", fontsize=7, style="italic", color=PALE)
         else:
             axes.barh(y, bar.share, height=0.7, color=figures.look(4).light)
+        axes.annotate(
+            f"cancels {bar.cancellation}", (1, y), xycoords=axes.get_yaxis_transform(), xytext=(4, 0),
+            textcoords="offset points", fontsize=6.5, color=PALE, va="center", annotation_clip=False,
+        )  # fmt: skip
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.axvline(1, color=PALE, linewidth=1, linestyle=(0, (2, 2)))
+    axes.text(1, -0.65, "100 %", fontsize=7.5, color=PALE, ha="center", va="bottom")
     axes.axvline(0, color=PALE, linewidth=1)
     few = range(0, len(bars), max(len(bars) // 24 + 1, 1))
     axes.set_yticks(few, [bars[i].name[-26:] for i in few], fontsize=7)
-    axes.set_xlabel(figures.SHARE_NOTE)
-    axes.set_title(figures.SHARE_TITLE, fontsize=10.5, loc="left", pad=10)
+    axes.set_xlabel(figures.SHARE_AXIS)
+    axes.set_title(figures.SHARE_TITLE, fontsize=10.5, loc="left", pad=14)

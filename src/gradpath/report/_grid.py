@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from gradpath.report.columns import Column
+from gradpath.report._columns import Column
 
 T = TypeVar("T")
 NARROWEST = 24

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from gradpath.circuits._gates import GATES, Gate, total
 from gradpath.circuits._words import LANGUAGES, Language, show
-from gradpath.circuits.gates import GATES, Gate
 from gradpath.errors import CircuitError
 from gradpath.record import CircuitRecord, Node, Step, Wire
 
@@ -63,9 +63,10 @@ class Circuit:
             raise CircuitError(f"{where}: its input {missing[0]!r} does not come before it")
         expected, found = GATES[part.gate].inputs, len(part.inputs)
         if found != expected and (expected is not None or found == 0):
-            raise CircuitError(f"{where}: a {part.gate} gate takes {expected or 'at least 1'} inputs, not {found}")
+            wanted = f"{expected or 'at least 1'} input{'' if expected in (1, None) else 's'}"
+            raise CircuitError(f"{where}: the gate {part.gate} takes {wanted}, not {found}")
         if part.gate == "dot" and found % 2:
-            raise CircuitError(f"{where}: a dot gate takes as many weights as values, not {found} inputs")
+            raise CircuitError(f"{where}: the gate dot takes as many weights as values, not {found} inputs")
         if not 0 <= part.index < max(found, 1):
             raise CircuitError(f"{where}: there is no component {part.index} of {found}")
 
@@ -74,9 +75,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """'unknown gate 'multply': did you mean 'multiply'? There are: add, …', on one line however many there are."""
     names = list(known)
     close = get_close_matches(name, names, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    hint = f": did you mean {' or '.join(map(repr, close))}? There are" if close else "; there are"
     more = f", … ({len(names) - _NAMES_LISTED} more)" if len(names) > _NAMES_LISTED else ""
-    return f"unknown {what} {name!r}: {hint}There are: {', '.join(names[:_NAMES_LISTED])}{more}"
+    return f"unknown {what} {name!r}{hint}: {', '.join(names[:_NAMES_LISTED])}{more}"
 
 
 @dataclass
@@ -107,7 +108,7 @@ class Walk:
             gates = {part.name: part.gate for part in self.circuit.parts}
             if name in gates:
                 settable = ", ".join(list(self.values)[:_NAMES_LISTED])
-                raise CircuitError(f"{name!r} is a {gates[name]} gate: its value is computed; you can set {settable}")
+                raise CircuitError(f"{name!r} is computed, by the gate {gates[name]}; you can set {settable}")
             raise CircuitError(f"circuit {self.circuit.name!r}: {unknown('value', name, self.values)}")
         try:
             number = float(value)
@@ -159,7 +160,7 @@ class Walk:
 
     def _total(self, part: Part, arrived: list[float]) -> float:
         try:
-            return math.fsum(arrived)
+            return total(arrived)
         except OverflowError:
             raise CircuitError(f"the gradients that reach {part.name!r} have no finite sum: set other values") from None
 
@@ -181,8 +182,8 @@ class Walk:
 
     def _computes(self, part: Part, value: float) -> str:
         gate = GATES[part.gate]
-        symbols = gate.notation(part.inputs, part.index)
-        numbers = gate.notation([show(self.values[name]) for name in part.inputs], part.index)
+        symbols = gate.notation(part.inputs, part.index, self.language)
+        numbers = gate.notation([show(self.values[name]) for name in part.inputs], part.index, self.language)
         right_sides = dict.fromkeys((symbols, numbers, show(value)))  # copy: x = 3, not x = 3 = 3
         return gate.computes.say(self.language, equation=" = ".join((part.name, *right_sides)))
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from gradpath.errors import UserError
 from gradpath.record import CircuitRecord, Comparison, Flow, Record, RunRecord
-from gradpath.report import columns, text
-from gradpath.report.columns import Column
+from gradpath.report import _columns as columns
+from gradpath.report import _text as text
+from gradpath.report._columns import Column
 
 Writer = Callable[[Any], bytes]
 DEFAULT_WIDTH = 80
@@ -40,19 +41,19 @@ def _json(record: Record) -> bytes:
 
 
 def _html(record: Record) -> bytes:
-    from gradpath.report.html import page
+    from gradpath.report._html import page
 
     return page(record).encode()
 
 
 def _png(record: Record) -> bytes:
-    from gradpath.report.png import png
+    from gradpath.report._png import png
 
     return png(record)
 
 
 def _drawn_svg(record: Record) -> bytes:
-    from gradpath.report.png import svg
+    from gradpath.report._png import svg
 
     return svg(record)
 

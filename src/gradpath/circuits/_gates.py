@@ -7,13 +7,15 @@ output: all of them see the whole vector, and `index` says which component this 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from gradpath.circuits._words import Text, bracketed
+from gradpath.circuits._words import Language, Text, bracketed
 
 Values = tuple[float, ...]
+Notation = Callable[[Sequence[str], int, Language], str]
 NORMALISE_EPSILON = 1e-5  # as in torch.nn.BatchNorm2d: keeps a batch of equal values from dividing by zero
+_ROUNDING = 1e-14  # each gate rounds its value by about 1e-16 of it; a dozen of them lie behind a term
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Gate:
     """(inputs, index) → value."""
     local: Callable[[Values, float, int], Values]
     """(inputs, value, index) → the derivative of the value with respect to each input."""
-    notation: Callable[[Sequence[str], int], str]
-    """(inputs as text, index) → the formula as text."""
+    notation: Notation
+    """(inputs as text, index, language) → the formula as text."""
     computes: Text
     """The forward sentence, with the slot `equation`."""
     sends: Text
@@ -40,19 +42,28 @@ class Gate:
     is_tie: Callable[[Values], bool] = lambda x: False
 
 
-def _infix(sign: str) -> Callable[[Sequence[str], int], str]:
-    return lambda texts, index: f" {sign} ".join([texts[0], *map(bracketed, texts[1:])])
+def total(terms: Iterable[float]) -> float:
+    """The sum; 0 where the terms cancel up to their own rounding: 0.11 + (−0.11000000000000001) is 0, not −7e-18."""
+    terms = tuple(terms)
+    exact = math.fsum(terms)
+    return 0.0 if abs(exact) < _ROUNDING * max(map(abs, terms), default=0.0) else exact
 
 
-def _call(name: str) -> Callable[[Sequence[str], int], str]:
-    return lambda texts, index: f"{name}({', '.join(texts)})"
+def _infix(sign: str) -> Notation:
+    return lambda texts, index, language: f" {sign} ".join([texts[0], *map(bracketed, texts[1:])])
 
 
-def _component(name: str) -> Callable[[Sequence[str], int], str]:
-    return lambda texts, index: f"{name}({', '.join(texts)})[{index + 1}]"
+def _call(name: str, chinese: str = "") -> Notation:
+    """'max(a, b)'; a Chinese name where mathematics has no sign of its own."""
+    return lambda texts, index, language: f"{chinese if language == 'zh' and chinese else name}({', '.join(texts)})"
 
 
-def _weighted(texts: Sequence[str], index: int) -> str:
+def _component(name: str, chinese: str) -> Notation:
+    call = _call(name, chinese)
+    return lambda texts, index, language: f"{call(texts, index, language)}[{index + 1}]"
+
+
+def _weighted(texts: Sequence[str], index: int, language: Language) -> str:
     half = len(texts) // 2
     return " + ".join(f"{bracketed(x)} × {bracketed(w)}" for x, w in zip(texts[:half], texts[half:], strict=True))
 
@@ -87,7 +98,7 @@ def _max_local(x: Values, y: float, index: int) -> Values:
 _TABLE = (
     Gate(
         "add", "+", None,
-        lambda x, i: math.fsum(x),
+        lambda x, i: total(x),
         lambda x, y, i: (1.0,) * len(x),
         _infix("+"),
         Text("{equation}. An add gate sums its inputs.", "{equation}。加法门把输入相加。"),
@@ -96,9 +107,9 @@ _TABLE = (
     ),
     Gate(
         "subtract", "−", 2,
-        lambda x, i: x[0] - x[1],
+        lambda x, i: total((x[0], -x[1])),
         lambda x, y, i: (1.0, -1.0),
-        _infix("-"),
+        _infix("−"),
         Text("{equation}. A subtract gate takes the second input from the first.",
              "{equation}。减法门用第一个输入减去第二个输入。"),
         Text("{upstream} arrives at {node}. The first input gets it as it is, the second with the sign turned.",
@@ -158,9 +169,9 @@ _TABLE = (
         _call("sigmoid"),
         Text("{equation}. The sigmoid squeezes its input between 0 and 1.",
              "{equation}。Sigmoid 把输入压缩到 0 与 1 之间。"),
-        Text("{upstream} arrives at {node}. The slope of the sigmoid is value × (1 - value), at most 0.25: at least "
+        Text("{upstream} arrives at {node}. The slope of the sigmoid is value × (1 − value), at most 0.25: at least "
              "three quarters of the gradient are lost.",
-             "{node} 收到上游梯度 {upstream}。Sigmoid 的局部导数是 输出 × (1 - 输出)，"
+             "{node} 收到上游梯度 {upstream}。Sigmoid 的局部导数是 输出 × (1 − 输出)，"
              "最大 0.25：梯度至少损失四分之三。"),
     ),
     Gate(
@@ -168,9 +179,9 @@ _TABLE = (
         lambda x, i: math.tanh(x[0]),
         lambda x, y, i: (1 - y * y,),
         _call("tanh"),
-        Text("{equation}. Tanh squeezes its input between -1 and 1.", "{equation}。Tanh 把输入压缩到 -1 与 1 之间。"),
-        Text("{upstream} arrives at {node}. The slope of tanh is 1 - value², at most 1.",
-             "{node} 收到上游梯度 {upstream}。Tanh 的局部导数是 1 - 输出²，最大为 1。"),
+        Text("{equation}. Tanh squeezes its input between −1 and 1.", "{equation}。Tanh 把输入压缩到 −1 与 1 之间。"),
+        Text("{upstream} arrives at {node}. The slope of tanh is 1 − value², at most 1.",
+             "{node} 收到上游梯度 {upstream}。Tanh 的局部导数是 1 − 输出²，最大为 1。"),
     ),
     Gate(
         "exp", "exp", 1,
@@ -195,7 +206,7 @@ _TABLE = (
         "square", "x²", 1,
         lambda x, i: x[0] * x[0],
         lambda x, y, i: (2 * x[0],),
-        lambda texts, i: f"{bracketed(texts[0])}²",
+        lambda texts, i, language: f"{bracketed(texts[0])}²",
         Text("{equation}. A square gate multiplies its input by itself.", "{equation}。平方门把输入与自身相乘。"),
         Text("{upstream} arrives at {node}. The slope of the square is 2 × input.",
              "{node} 收到上游梯度 {upstream}。平方的局部导数是 2 × 输入。"),
@@ -204,7 +215,7 @@ _TABLE = (
         "sqrt", "√", 1,
         lambda x, i: math.sqrt(x[0]),
         lambda x, y, i: (0.5 / y,),
-        lambda texts, i: f"√{bracketed(texts[0])}",
+        lambda texts, i, language: f"√{bracketed(texts[0])}",
         Text("{equation}. A root gate gives the number whose square is its input.",
              "{equation}。开方门给出平方等于输入的那个数。"),
         Text("{upstream} arrives at {node}. The slope of the root is 1 / (2 × value).",
@@ -214,7 +225,7 @@ _TABLE = (
         "copy", "=", 1,
         lambda x, i: x[0],
         lambda x, y, i: (1.0,),
-        lambda texts, i: texts[0],
+        lambda texts, i, language: texts[0],
         Text("{equation}. A copy gate changes nothing.", "{equation}。复制门什么也不改变。"),
         Text("{upstream} arrives at {node} and passes unchanged.", "{node} 收到上游梯度 {upstream}，原样传回。"),
     ),
@@ -222,7 +233,7 @@ _TABLE = (
         "mean", "mean", None,
         lambda x, i: _mean(x),
         lambda x, y, i: (1 / len(x),) * len(x),
-        _call("mean"),
+        _call("mean", "平均"),
         Text("{equation}. The mean shares the sum out evenly.", "{equation}。平均值把总和平均分摊。"),
         Text("{upstream} arrives at {node}. Each of the n inputs gets an equal part, 1/n of it.",
              "{node} 收到上游梯度 {upstream}。n 个输入各得同样的一份，即 1/n。"),
@@ -231,7 +242,7 @@ _TABLE = (
         "variance", "var", None,
         lambda x, i: _variance(x),
         lambda x, y, i: tuple(2 * (v - _mean(x)) / len(x) for v in x),
-        _call("variance"),
+        _call("variance", "方差"),
         Text("{equation}. The variance is the mean squared distance from the mean (divided by n).",
              "{equation}。方差是到平均值距离平方的平均（除以 n）。"),
         Text("{upstream} arrives at {node}. Each input gets it times 2/n times its distance from the mean.",
@@ -239,7 +250,7 @@ _TABLE = (
     ),
     Gate(
         "dot", "Σ×", None,
-        lambda x, i: math.fsum(a * b for a, b in zip(x[: len(x) // 2], x[len(x) // 2 :], strict=True)),
+        lambda x, i: total(a * b for a, b in zip(x[: len(x) // 2], x[len(x) // 2 :], strict=True)),
         lambda x, y, i: x[len(x) // 2 :] + x[: len(x) // 2],
         _weighted,
         Text("{equation}. A weighted sum: each value times its weight, then everything added.",
@@ -251,7 +262,7 @@ _TABLE = (
         "normalise", "norm", None,
         _normalised,
         _normalised_local,
-        _component("norm"),
+        _component("norm", "归一化"),
         Text("{equation}. Normalising subtracts the mean of the batch and divides by its spread.",
              "{equation}。归一化减去这一批的平均值，再除以它的标准差。"),
         Text("{upstream} arrives at {node}. Mean and spread hang on the whole batch, so every value of the batch gets "
@@ -263,7 +274,7 @@ _TABLE = (
         "concat", "cat", None,
         lambda x, i: x[i],
         lambda x, y, i: tuple(float(j == i) for j in range(len(x))),
-        _component("concat"),
+        _component("concat", "拼接"),
         Text("{equation}. Concatenation lays the inputs side by side; this is one of them.",
              "{equation}。拼接把输入并排放在一起；这里取其中一个。"),
         Text("{upstream} arrives at {node}. It goes back, whole, to the one input it came from; the others get 0.",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from typing import TypeVar
 
+from rich.cells import cell_len
+
 from gradpath import units
 from gradpath.record import Comparison, Flow, Fork, Gain, Layer, RunRecord, Unseen
-from gradpath.report import columns, facts
-from gradpath.report.advice import next_steps
-from gradpath.report.columns import Column
-from gradpath.report.grid import table, wrap
-from gradpath.report.headline import flow_headline, headline
-from gradpath.report.verdict import paragraph
+from gradpath.report import _columns as columns
+from gradpath.report import _facts as facts
+from gradpath.report._advice import next_steps
+from gradpath.report._columns import Column
+from gradpath.report._grid import table, wrap
+from gradpath.report._headline import flow_headline, headline
+from gradpath.report._verdict import paragraph
 
 FOLD = 4
 """Rows shown at either end of a long table."""
@@ -34,8 +38,22 @@ def comparison_text(comparison: Comparison, width: int = 80) -> str:
     lines += wrap(paragraph(comparison), width)
     lines += ["", "What to try next"]
     for step in next_steps(comparison):
-        lines += wrap(f"  {step}", width, indent="      ")
+        lines += advice_lines(step, width)
     return "\n".join(lines) + "\n"
+
+
+def advice_lines(step: str, width: int) -> list[str]:
+    """A command and its comment as lines that a shell takes as they are: ' \\' goes on, '#' begins every comment."""
+    command, _, why = step.partition("  # ")
+    if cell_len(f"  {step}") <= width:
+        return [f"  {step}"]
+    lines = ["  gradpath"]
+    for word in map(shlex.quote, shlex.split(command)[1:]):
+        if cell_len(lines[-1]) + 1 + cell_len(word) > width - 2:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {word}"
+    return lines + [f"    # {line}" for line in wrap(why, width - 6)]
 
 
 def setting(comparison: Comparison) -> str:
@@ -43,10 +61,11 @@ def setting(comparison: Comparison) -> str:
     data, machine = comparison.data, comparison.machine
     epochs = max((len(net.epochs) for net in comparison.nets), default=0)
     return (
-        f"{len(comparison.nets)} net{'' if len(comparison.nets) == 1 else 's'}, {facts.epochs_text(epochs)} on "
-        f"{data.train_images:,} images of {facts.printable(data.name)} ({data.test_images:,} more for testing), seed "
-        f"{comparison.seed}; {units.seconds(comparison.seconds)} on {facts.printable(machine.device)}, "
-        f"{machine.threads} thread{'' if machine.threads == 1 else 's'}, {comparison.execution.precision}"
+        f"{facts.counted(len(comparison.nets), 'net')}, {facts.epochs_text(epochs)} on "
+        f"{facts.counted(data.train_images, 'image')} of {facts.printable(data.name)} "
+        f"({data.test_images:,} more for testing), seed {comparison.seed}; {units.seconds(comparison.seconds)} on "
+        f"{facts.printable(machine.device)}, "
+        f"{facts.counted(machine.threads, 'thread')}, {comparison.execution.precision}"
     )
 
 
@@ -55,7 +74,7 @@ def _notes(nets: Sequence[RunRecord], dropped: list[Column[RunRecord]], width: i
     heads = [column.head.replace("/ ", "/") for column in dropped if column.key != "note"]
     lines = []
     if any(column.key == "note" for column in dropped):
-        notes = [f"{facts.printable(net.name)}: {columns.note(net)}" for net in nets if columns.note(net)]
+        notes = [f"{facts.label(net)}: {columns.note(net)}" for net in nets if columns.note(net)]
         lines += [line for note in notes for line in wrap(note, width, indent="  ")]
     if heads:
         lines += wrap(f"(a wider terminal also shows: {', '.join(heads)})", width)
@@ -82,20 +101,30 @@ def flow_facts(flow: Flow) -> list[str]:
         f"{facts.ratio_text(flow.stem_over_head)}",
     ]
     if flow.skip_share is not None:
-        lines.append(
-            f"skip share {units.percent(flow.skip_share)} (mean over {len(flow.residual_forks)} residual forks)"
-        )
+        lines.append(skip_share_text(flow))
+    if facts.paths_cancel(flow):
+        lines.append("effective depth: paths of opposite sign cancel, so no average is given")
     return lines + [gain_text(gain) for gain in flow.gain_per_layer]
+
+
+def skip_share_text(flow: Flow) -> str:
+    """'skip share 43.4 % (mean over 27 residual forks, mean cancellation 12.0 %)'."""
+    forks = facts.counted(len(flow.residual_forks), "residual fork")
+    cancellation = facts.percent_text(facts.mean_cancellation(flow))
+    return f"skip share {facts.percent_text(flow.skip_share)} (mean over {forks}; mean cancellation {cancellation})"
 
 
 def gain_text(gain: Gain) -> str:
     """'at 28x28: gradient energy ×1.38 per layer going backward (RMS ×1.17; 19 layers, r² 0.98)'."""
+    where, layers = gain.resolution or "no resolution", facts.counted(gain.layers, "layer")
     if not (math.isfinite(gain.energy_gain) and gain.energy_gain >= 0):
-        return f"at {gain.resolution or 'no resolution'}: gain not finite ({gain.layers} layers)"
+        return f"at {where}: gain not finite ({layers})"
+    if not facts.trend(gain):
+        return f"at {where}: no clear trend ({layers}, r² {facts.ratio_text(gain.r_squared, 2)})"
     fit = "" if gain.r_squared is None else f", r² {facts.ratio_text(gain.r_squared, 2)}"
     return (
-        f"at {gain.resolution or 'no resolution'}: gradient energy ×{units.number(gain.energy_gain, 3)} per layer "
-        f"going backward (RMS ×{units.number(gain.rms_gain, 3)}; {gain.layers} layers{fit})"
+        f"at {where}: gradient energy ×{units.number(gain.energy_gain, 3)} per layer "
+        f"going backward (RMS ×{units.number(gain.rms_gain, 3)}; {layers}{fit})"
     )
 
 
@@ -133,7 +162,7 @@ def _forks(flow: Flow, width: int) -> list[str]:
     if hidden:
         at = len(lines) - len(last)
         lines = [*lines[:at], f"… {hidden} more", *lines[at:]]
-    title = f"Residual forks, stem first: share of the gradient that comes back over the skip{others}"
+    title = f"Residual forks, stem first: share of the gradient that comes back over the skip, and cancellation{others}"
     return ["", *wrap(title, width), *lines]
 
 
@@ -141,7 +170,8 @@ def fork_census(flow: Flow) -> str:
     """' (also 2 inner, 1 shared)': forks that do not count in path lengths."""
     kinds = [fork.kind for fork in flow.forks]
     named = [f"{kinds.count(kind)} {kind}" for kind in ("inner", "shared", "other") if kind in kinds]
-    return f" (not counted: {', '.join(named)} forks)" if named else ""
+    one = sum(kind != "residual" for kind in kinds) == 1
+    return f" (not counted: {', '.join(named)} fork{'' if one else 's'})" if named else ""
 
 
 def unseen_lines(unseen: Unseen) -> list[str]:
@@ -164,17 +194,17 @@ def _few(names: tuple[str, ...]) -> str:
 
 def run_text(run: RunRecord, width: int = 80) -> str:
     """One trained net: what it was, its epochs, its gradient before training."""
-    lines = wrap(f"{facts.printable(run.name)}: {run_headline(run)}", width)
+    lines = wrap(f"{facts.label(run)}: {run_headline(run)}", width)
     lines += wrap(
         f"{units.count(run.parameters)} parameters, {units.count(run.macs)} MACs an image; batch "
         f"{run.recipe.batch_size}, {facts.learning_rate_text(run)}, {run.recipe.schedule}, seed {run.seed}, "
-        f"{run.steps:,} steps in {run.execution.precision}",
+        f"{facts.counted(run.steps, 'step')} in {run.execution.precision}",
         width,
     )
     if run.epochs:
         lines += ["", *table(columns.EPOCH_COLUMNS, list(enumerate(run.epochs, 1)), width)[0]]
     if run.gradient is not None:
-        lines += ["", *wrap(f"Before training: {flow_headline(run.gradient.initial)}", width)]
+        lines += ["", *wrap(f"At initialisation: {flow_headline(run.gradient.initial)}", width)]
         if run.gradient.final is not None:
             lines += wrap(f"After training: {flow_headline(run.gradient.final)}", width)
     if run.weights is not None:
@@ -191,5 +221,5 @@ def run_headline(run: RunRecord) -> str:
     stopped = ", interrupted" if run.interrupted else ""
     return (
         f"{units.percent(epoch.test_accuracy)} of the test images right after {facts.epochs_text(len(run.epochs))}"
-        f"{stopped} (training loss {units.number(epoch.train_loss, 3)})"
+        f"{stopped} (training loss {facts.loss_text(epoch.train_loss)})"
     )

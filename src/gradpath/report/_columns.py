@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from gradpath import units
 from gradpath.record import Epoch, Flow, Fork, Layer, RunRecord
-from gradpath.report import facts
+from gradpath.report import _facts as facts
 
 T = TypeVar("T")
 
@@ -25,6 +25,8 @@ class Column(Generic[T]):
     keep: int = 9
     """Narrow tables drop columns with a small number first."""
     left: bool = False
+    minor: bool = False
+    """Said by the name already: not shown on a narrow page."""
 
 
 def _epoch(net: RunRecord, get: Callable[[Epoch], str], otherwise: str = "-") -> str:
@@ -56,14 +58,19 @@ def note(net: RunRecord) -> str:
     return "; ".join(parts)
 
 
+def effective_depth_text(flow: Flow | None) -> str:
+    """'8.37'; 'cancels' where the average means nothing; '-' where there is none."""
+    if flow is None or flow.effective_depth is None:
+        return "-"
+    depth = facts.effective_depth(flow)
+    return "cancels" if depth is None else units.number(depth, 3)
+
+
 NET_COLUMNS: tuple[Column[RunRecord], ...] = (
-    Column("net", lambda n: facts.printable(n.name), "net", left=True),
-    Column("norm", lambda n: n.norm, "norm", keep=2, left=True),
-    Column("init", lambda n: n.spec.init, "init", keep=1, left=True),
-    Column("params", lambda n: units.count(n.parameters), "parameters", lambda n: n.parameters, keep=5),
+    Column("net", lambda n: facts.label(n), "net", left=True),
     Column(
         "train loss",
-        lambda n: "diverged" if facts.diverged(n) else _epoch(n, lambda e: units.number(e.train_loss, 3)),
+        lambda n: "diverged" if facts.diverged(n) else _epoch(n, lambda e: facts.loss_text(e.train_loss)),
         "train_loss_nats",
         lambda n: _epoch_value(n, lambda e: e.train_loss),
     ),
@@ -81,6 +88,7 @@ NET_COLUMNS: tuple[Column[RunRecord], ...] = (
         lambda n: _epoch_value(n, lambda e: e.test_accuracy),
         keep=8,
     ),
+    Column("params", lambda n: units.count(n.parameters), "parameters", lambda n: n.parameters, keep=5),
     Column(
         "stem/ head",
         lambda n: facts.ratio_text(_flow_value(n, lambda f: f.stem_over_head), 2),
@@ -97,17 +105,21 @@ NET_COLUMNS: tuple[Column[RunRecord], ...] = (
     ),
     Column(
         "eff. depth",
-        lambda n: facts.ratio_text(_flow_value(n, lambda f: f.effective_depth)),
+        lambda n: effective_depth_text(facts.initial(n)),
         "effective_depth_initial",
         lambda n: _flow_value(n, lambda f: f.effective_depth),
         keep=6,
     ),
+    Column("norm", lambda n: n.norm, "norm", keep=2, left=True, minor=True),
+    Column("init", lambda n: n.spec.init, "init", keep=1, left=True, minor=True),
     Column("note", note, "note", keep=0, left=True),
 )
 NET_CAPTION = (
-    "stem/head: ratio of the gradient norms at the outputs of the first and last weighted layer. gain/layer: factor "
-    "of gradient energy per layer, going backward (mean over the resolutions). eff. depth: branches that the gradient "
-    "at the stem passed, on average. All three at initialisation, on one batch."
+    "train: means over the last epoch, as the images were seen. stem/head: ratio of the gradient norms at the outputs "
+    f"of the first and last weighted layer; below {units.number(facts.VANISHED)} we say that the gradient vanishes, "
+    f"above {facts.EXPLODED:.0f} that it explodes. gain/layer: factor of gradient energy per layer, going backward "
+    "(mean over the resolutions). eff. depth: branches that the gradient at the stem passed, on average; 'cancels' "
+    "where paths of opposite sign leave no average. These three at initialisation, on one batch."
 )
 
 
@@ -139,19 +151,19 @@ def share_text(fork: Fork) -> str:
     """A fork's skip share; 'cancelled' where its edges cancel and the share divides by almost nothing."""
     if fork.cancellation is not None and fork.cancellation > facts.CANCELLED:
         return "cancelled"
-    return units.percent(fork.skip_share)
+    return facts.percent_text(fork.skip_share)
 
 
 FORK_COLUMNS: tuple[Column[Fork], ...] = (
     Column("fork", lambda f: facts.printable(f.name), "fork", left=True),
     Column("meets in", lambda f: f.merge, "merge", keep=3, left=True),
     Column("skip share", share_text, "skip_share", lambda f: f.skip_share),
-    Column("cancel- lation", lambda f: units.percent(f.cancellation), "cancellation", lambda f: f.cancellation),
+    Column("cancel- lation", lambda f: facts.percent_text(f.cancellation), "cancellation", lambda f: f.cancellation),
     Column("gradient norm", lambda f: log10_text(f.log10_norm), "log10_norm", lambda f: f.log10_norm, keep=4),
 )
 EPOCH_COLUMNS: tuple[Column[tuple[int, Epoch]], ...] = (
     Column("epoch", lambda e: str(e[0]), "epoch"),
-    Column("train loss", lambda e: facts.ratio_text(e[1].train_loss, 4), "train_loss_nats"),
+    Column("train loss", lambda e: facts.loss_text(e[1].train_loss, 3), "train_loss_nats"),
     Column("train acc.", lambda e: units.percent(e[1].train_accuracy), "train_accuracy"),
     Column("test acc.", lambda e: units.percent(e[1].test_accuracy), "test_accuracy"),
     Column("time", lambda e: units.seconds(e[1].seconds), "seconds"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gradpath import units
 from gradpath.record import Comparison, Flow, RunRecord
-from gradpath.report import facts
+from gradpath.report import _facts as facts
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,10 @@ def _row(net: RunRecord, look: Look) -> Row:
     epoch = facts.last_epoch(net)
     word = facts.divergence(net) if facts.diverged(net) else "no epoch finished"
     return Row(
-        name=facts.printable(net.name),
+        name=facts.label(net),
         look=look,
         losses=tuple(e.train_loss for e in net.epochs if math.isfinite(e.train_loss)) if epoch else (),
-        loss_text=word if epoch is None else units.number(epoch.train_loss, 3),
+        loss_text=word if epoch is None else facts.loss_text(epoch.train_loss),
         accuracy=None if epoch is None else epoch.test_accuracy,
         accuracy_text="-" if epoch is None else units.percent(epoch.test_accuracy),
     )
@@ -143,12 +143,14 @@ def vanishing(shown: Sequence[Line]) -> Line | None:
 
 @dataclass(frozen=True)
 class ForkBar:
-    """The share of one residual fork's gradient that comes back over its skips and projections."""
+    """The share of a residual fork's gradient that comes back over its skips and projections, and its cancellation."""
 
     name: str
     share: float | None
     """None where there is no share, or where it is cancelled."""
     text: str
+    cancellation: str
+    """As text: a share means little where its edges cancel."""
 
 
 def fork_bars(flow: Flow) -> tuple[ForkBar, ...]:
@@ -158,15 +160,19 @@ def fork_bars(flow: Flow) -> tuple[ForkBar, ...]:
         share = None if cancelled or fork.skip_share is None else fork.skip_share
         share = share if share is not None and math.isfinite(share) else None
         word = "cancelled" if cancelled else "no share"
-        bars.append(ForkBar(facts.printable(fork.name), share, word if share is None else units.percent(share)))
+        text = word if share is None else units.percent(share)
+        bars.append(ForkBar(facts.printable(fork.name), share, text, facts.percent_text(fork.cancellation)))
     return tuple(bars)
 
 
 PROFILE_TITLE = "Gradient at each layer"
+WHEN = ", at initialisation"
 LOSS_TITLE = "Training loss (nats; less is better)"
 ACCURACY_TITLE = "Test images right"
 PROFILE_AXIS = "‖∂loss/∂(layer output)‖₂, log scale"
 PLACE_AXIS = "place in the net"
 SHARE_TITLE = "Share of the gradient that takes the skip"
-SHARE_NOTE = "⟨skip, sum⟩ / ‖sum‖² at each residual fork"
+SHARE_AXIS = "⟨skip, sum⟩ / ‖sum‖² at each residual fork"
+SHARE_NOTE = f"{SHARE_AXIS}; beside it, what cancels: 1 − ‖sum‖ / Σ‖parts‖"
+EXPLODES_NOTE = f"“explodes”: stem over head above {facts.EXPLODED:.0f}"
 ZERO_NOTE, BROKEN_NOTE = "○ exactly 0", "✕ not finite"

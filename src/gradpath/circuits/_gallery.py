@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from gradpath.circuits._batch import NORMALISED, VANISHING
 from gradpath.circuits._blocks import DENSE, GATE, PLAIN, RESIDUAL
 from gradpath.circuits._chains import PLAIN_CHAIN, RESIDUAL_CHAIN, TRUCK
+from gradpath.circuits._engine import Walk, unknown
 from gradpath.circuits._entry import Entry
 from gradpath.circuits._words import LANGUAGES, Language
-from gradpath.circuits.engine import Walk, unknown
 from gradpath.errors import CircuitError
 from gradpath.record import CircuitRecord
 

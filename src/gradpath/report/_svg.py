@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 
 from gradpath import units
-from gradpath.report import figures
-from gradpath.report.figures import ForkBar, Line, Row
-from gradpath.report.grid import shorten
-from gradpath.report.markup import Markup, element, joined
+from gradpath.report import _facts as facts
+from gradpath.report import _figures as figures
+from gradpath.report._figures import ForkBar, Line, Row
+from gradpath.report._grid import shorten
+from gradpath.report._markup import Markup, element, joined
 
 WIDTH = 320
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 36
 """Margins of the profile: tick labels left, names of the places below."""
 PLOT_HEIGHT = 210
-ROW_HEIGHT, BAR_TOP = 38, 26
-LONGEST_NAME, LONGEST_FORK = 26, 22
+ROW_HEIGHT, BAR_TOP = 40, 28
+LONGEST_NAME, LONGEST_FORK = 26, 19
 
 
 def chart(identity: str, title: str, description: str, height: float, *parts: object) -> Markup:
@@ -28,6 +29,7 @@ def chart(identity: str, title: str, description: str, height: float, *parts: ob
         *parts,
         viewBox=f"0 0 {WIDTH} {_n(height)}",
         role="img",
+        class_="chart",
         aria_labelledby=f"{identity}-title {identity}-desc",
     )
 
@@ -70,9 +72,9 @@ def _line(line: Line, scale: figures.Axis) -> Markup:
 
 def losses(rows: Sequence[Row], guess: float) -> Markup:
     """Training loss of each net, with the loss of guessing as a dashed line."""
-    limit = 1.1 * max([guess, *(row.losses[-1] for row in rows if row.losses)])
+    limit = 1.1 * max([guess, *(row.losses[-1] for row in rows if row.losses)]) or 1.0
     bars = [(row, row.losses[-1] / limit if row.losses else None, row.loss_text) for row in rows]
-    return _bars("losses", figures.LOSS_TITLE, bars, guess / limit, f"guessing: {units.number(guess)}")
+    return _bars("losses", figures.LOSS_TITLE, bars, guess / limit, f"guessing: {facts.loss_text(guess)}")
 
 
 def accuracies(rows: Sequence[Row], guess: float) -> Markup:
@@ -85,7 +87,7 @@ def _bars(
     identity: str, title: str, bars: Sequence[tuple[Row, float | None, str]], guess: float, guess_text: str
 ) -> Markup:
     """Name and value over each bar: there is room for both at any width."""
-    height = ROW_HEIGHT * len(bars) + 26
+    height = ROW_HEIGHT * len(bars) + 34
     parts: list[Markup] = []
     for i, (row, length, text) in enumerate(bars):
         top = i * ROW_HEIGHT
@@ -96,19 +98,19 @@ def _bars(
         parts.append(_label(8, top + 14, shorten(row.name, LONGEST_NAME), "start", "name"))
         parts.append(_label(WIDTH - 8, top + 14, text, "end", "value"))
         x = 8 + (WIDTH - 24) * guess
-        parts.append(_rule(x, top + BAR_TOP - 8, x, top + BAR_TOP + 8, "guess"))
+        parts.append(_rule(x, top + BAR_TOP - 7, x, top + BAR_TOP + 8, "guess"))
     anchor = "start" if guess < 0.2 else "end" if guess > 0.8 else "middle"
-    parts.append(_label(x, height - 3, guess_text, anchor))
+    parts.append(_label(x, height - 16, guess_text, anchor))
     told = "; ".join(f"{row.name}: {text}" for row, _, text in bars)
     return chart(identity, title, f"{told}. {guess_text}.", height, *parts)
 
 
 def shares(bars: Sequence[ForkBar]) -> Markup:
     """Share of each residual fork's gradient that takes the skip; the scale ends at 100 % or at the largest share."""
-    row, names = 18, 130
+    row, names = 18, 118
     low = min([0.0, *(bar.share for bar in bars if bar.share is not None)])
     high = max([1.0, *(bar.share for bar in bars if bar.share is not None)])
-    room = WIDTH - names - 60
+    room = WIDTH - names - 104
 
     def place(value: float) -> float:
         return names + room * (value - low) / (high - low)
@@ -120,10 +122,15 @@ def shares(bars: Sequence[ForkBar]) -> Markup:
         if bar.share is not None:
             x, end = sorted((place(0), place(bar.share)))
             parts.append(element("rect", x=_n(x), y=y, width=_n(end - x), height=12, class_="share"))
-        parts.append(_label(WIDTH - 4, y + 10, bar.text, "end", "small"))
-    height = row * len(bars) + 14
-    parts += [_rule(place(0), 2, place(0), height - 6, "axis"), _rule(place(1), 2, place(1), height - 6, "guess")]
-    told = "; ".join(f"{bar.name}: {bar.text}" for bar in bars)
+        parts.append(_label(WIDTH - 50, y + 10, bar.text, "end", "small"))
+        parts.append(_label(WIDTH - 4, y + 10, bar.cancellation, "end", "small"))
+    bottom = row * len(bars) + 8
+    height = bottom + 18
+    parts += [_rule(place(0), 2, place(0), bottom, "axis"), _rule(place(1), 2, place(1), bottom, "guess")]
+    parts.append(_label(place(1), bottom + 13, "100 %", "middle", "small"))
+    parts.append(_label(WIDTH - 50, bottom + 13, "share", "end", "small"))
+    parts.append(_label(WIDTH - 4, bottom + 13, "cancels", "end", "small"))
+    told = "; ".join(f"{bar.name}: {bar.text}, cancellation {bar.cancellation}" for bar in bars)
     return chart("shares", figures.SHARE_TITLE, f"{figures.SHARE_NOTE}. {told}.", height, *parts)
 
 
@@ -136,7 +143,7 @@ def _sample(row: Row | Line) -> Markup:
     dashes = " ".join(_n(d * 2) for d in row.look.dashes) or None
     stroke = element("polyline", points="1,8 39,8", class_="line", stroke_dasharray=dashes)
     body = element("g", stroke, sign(row.look.marker, 20, 8, 5), class_=f"net{row.look.index}")
-    return element("svg", body, viewBox="0 0 40 16", width=40, height=16, aria_hidden="true")
+    return element("svg", body, viewBox="0 0 40 16", width=40, height=16, class_="chart", aria_hidden="true")
 
 
 _CORNERS = {"^": (3, -90.0), "v": (3, 90.0), "D": (4, -90.0), "s": (4, -45.0), "p": (5, -90.0)}

@@ -61,6 +61,9 @@ def branch_uses(forks: list[ForkPlan]) -> list[Use]:
     ]
 
 
+_SAFE_SUM = 0.01  # of (‖a‖ + ‖b‖)²: above it, rounding costs ‖g‖² at most two of its digits
+
+
 @dataclass
 class Measured:
     """The gradients of one fork's edges, then their numbers."""
@@ -73,12 +76,34 @@ class Measured:
 
     def reduce(self) -> None:
         """Turn the gradients into numbers and let them go."""
-        whole = reduce(torch.add, self.arrived.values())
         self.norms = {i: norm(grad) for i, grad in self.arrived.items()}
-        self.whole, self.shape = norm(whole), tuple(whole.shape)
+        self.shape = tuple(next(iter(self.arrived.values())).shape)
+        if not self._reduce_pair():
+            self._reduce_sum()
+        self.arrived.clear()
+
+    def _reduce_pair(self) -> bool:
+        """Two edges, the usual case: ‖g‖² = ‖a‖² + ‖b‖² + 2⟨a, b⟩, without forming the sum. Returns False where this
+        does not hold to enough digits: the edges nearly cancel, or one is zero or not finite."""
+        if len(self.arrived) != 2:
+            return False
+        (i, a), (j, b) = self.arrived.items()
+        ratio = self.norms[i] / self.norms[j] if self.norms[j] else 0.0
+        if not 1e-6 < ratio < 1e6:
+            return False
+        overlap = share(a, b, self.norms[j])  # in units of ‖b‖²
+        square = ratio * ratio + 1 + 2 * overlap
+        if square < _SAFE_SUM * (ratio + 1) ** 2:
+            return False
+        self.whole = math.sqrt(square) * self.norms[j]
+        self.shares = {i: (ratio * ratio + overlap) / square, j: (1 + overlap) / square}
+        return True
+
+    def _reduce_sum(self) -> None:
+        whole = reduce(torch.add, self.arrived.values())
+        self.whole = norm(whole)
         if 0 < self.whole < math.inf:
             self.shares = {i: share(grad, whole, self.whole) for i, grad in self.arrived.items()}
-        self.arrived.clear()
 
 
 class Taps:

@@ -70,6 +70,10 @@ class LayerMeter:
         with self._outputs:
             yield
 
+    def release(self) -> None:
+        """Takes the hooks on outputs away: what comes after is not the gradient of the loss."""
+        self._outputs.close()
+
     @contextmanager
     def forward(self) -> Iterator[None]:
         """Notes module calls. Over before the backward pass, where checkpointed modules are called once more."""

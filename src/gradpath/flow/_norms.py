@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_ROW = 4096
+_ROW, _PIECE = 4096, 32768
 _SAFE = (1e-10, 1e15)  # norms within: no row that matters has squares outside float32's range
 
 
@@ -51,7 +51,7 @@ def share(part: Tensor, whole: Tensor, size: float) -> float:
         part, whole = part.contiguous(), whole.contiguous()
     part, whole = _flat(part.detach()), _flat(whole.detach())
     if _by_rows(part) and _by_rows(whole) and _SAFE[0] < size < _SAFE[1]:
-        return _dot_by_rows(part, whole) / size / size
+        return _dot_by_pieces(part, whole) / size / size
     (part, part_factor), (whole, whole_factor) = _wide(part), _wide(whole)
     return float(torch.dot(part, whole)) * (part_factor / size) * (whole_factor / size)
 
@@ -66,10 +66,10 @@ def _norm_by_rows(flat: Tensor) -> float:
     return value if whole == flat.numel() else math.hypot(value, float(flat[whole:].double().norm()))
 
 
-def _dot_by_rows(a: Tensor, b: Tensor) -> float:
-    whole = a.numel() // _ROW * _ROW
-    value = float(torch.linalg.vecdot(a[:whole].view(-1, _ROW), b[:whole].view(-1, _ROW)).double().sum())
-    return value if whole == a.numel() else value + float(torch.dot(a[whole:].double(), b[whole:].double()))
+def _dot_by_pieces(a: Tensor, b: Tensor) -> float:
+    """Inner products of pieces in float32, summed in float64; unlike a product by rows it needs no memory."""
+    pieces = zip(torch.split(a, _PIECE), torch.split(b, _PIECE), strict=True)
+    return float(torch.stack([torch.dot(x, y) for x, y in pieces]).double().sum())
 
 
 def _wide(flat: Tensor) -> tuple[Tensor, float]:

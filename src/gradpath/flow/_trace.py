@@ -74,6 +74,7 @@ class _Pass:
         forks.attach(taps)
         lengths.attach(taps)
         gradients, gradient_at = self._backward(taps)
+        self.meter.release()
         depth = None
         if gradient_at is not None and any(plan.kind == "residual" for plan in self.plans):
             depth = lengths.value(self.loss, self.at, gradient_at)

@@ -63,7 +63,7 @@ def test_compare_printed_what_is_shown():
 
 
 def test_every_command_shown_exists():
-    for line in re.findall(r"^(?:\$ )?gradpath (.+)$", README, re.MULTILINE):
+    for line in re.findall(r"^\$ gradpath (.+)$", README, re.MULTILINE):
         name = shlex.split(line, comments=True)[0]
         assert CliRunner().invoke(cli, [name, "--help"]).exit_code == 0, line
 

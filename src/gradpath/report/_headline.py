@@ -80,4 +80,4 @@ def arrival(flow: Flow) -> str:
         return "it is not finite"
     ratio = f"stem over head {facts.ratio_text(flow.stem_over_head, 2)}"
     above = f", above {facts.EXPLODED:.0f}" if fate == "exploded" else ""
-    return f"it {wording.change(flow)} on its way back ({ratio}{above})"
+    return f"the gradient {wording.change(flow)} on its way back ({ratio}{above})"

@@ -1,16 +1,11 @@
-"""The one place where quantities become text: numbers, counts, bytes, seconds. And where text becomes bytes."""
+"""The one place where quantities become text: numbers, shares, counts, seconds."""
 
 from __future__ import annotations
 
 import math
-import re
-
-from gradpath.errors import UserError
 
 CIRCUIT_DIGITS = 5
 """Of a circuit's numbers. Not 4: what a residual block hands back is 1.0001, which must not print as 1."""
-_BYTE_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_BYTE_PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]iB|B)?\s*", re.IGNORECASE)
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -58,20 +53,3 @@ def seconds(value: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def data_size(size_bytes: int) -> str:
-    """Bytes in binary units: 4 * 2**30 → '4.0 GiB'."""
-    name = max((n for n, size in _BYTE_UNITS.items() if size <= max(size_bytes, 1)), key=_BYTE_UNITS.__getitem__)
-    return f"{size_bytes} B" if name == "B" else f"{size_bytes / _BYTE_UNITS[name]:.1f} {name}"
-
-
-def parse_bytes(text: str) -> int:
-    """'4GiB' → 4294967296. Raises UserError for anything that is not a number with B, KiB, MiB, GiB or TiB."""
-    match = _BYTE_PATTERN.fullmatch(text)
-    if match is None:
-        raise UserError(
-            f"cannot read {text!r} as an amount of memory: write it like 800MiB or 4GiB (1 GiB is 2**30 bytes)"
-        )
-    unit = next(n for n in _BYTE_UNITS if n.lower() == (match[2] or "B").lower())
-    return int(float(match[1]) * _BYTE_UNITS[unit])

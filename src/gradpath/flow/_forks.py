@@ -30,7 +30,6 @@ class ForkPlan:
     made: Made
     kind: ForkKind
     merge: Merge
-    meeting: Node
     uses: list[Use]
     kinds: list[EdgeKind]
 
@@ -44,10 +43,10 @@ def _plan(graph: Graph, made: Made) -> ForkPlan:
     uses, meeting = graph.uses[made], graph.meeting(made)
     merge = merge_kind(meeting)
     if made[0] not in graph.activations:  # a parameter, or something computed from parameters alone
-        return ForkPlan(made, "shared", merge, meeting, uses, ["branch"] * len(uses))
+        return ForkPlan(made, "shared", merge, uses, ["branch"] * len(uses))
     kinds = [classify_route(graph, graph.route([consumer], meeting)) for consumer, _ in uses]
     parametric = holds_parameter(graph, graph.route([consumer for consumer, _ in uses], meeting))
-    return ForkPlan(made, fork_kind(merge, kinds, parametric), merge, meeting, uses, kinds)
+    return ForkPlan(made, fork_kind(merge, kinds, parametric), merge, uses, kinds)
 
 
 def branch_uses(forks: list[ForkPlan]) -> list[Use]:

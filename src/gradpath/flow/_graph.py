@@ -141,10 +141,10 @@ def meets_data(node: Node) -> bool:
     sources = [(source, output) for source, output in node.next_functions if source is not None]
     if len(sources) == len(node.next_functions):
         return False
-    return is_weighted(node) or _elements(node, 0) > max((_elements(*made) for made in sources), default=0)
+    return is_weighted(node) or elements(node, 0) > max((elements(*made) for made in sources), default=0)
 
 
-def _elements(node: Node, output: int) -> int:
+def elements(node: Node, output: int) -> int:
     """Elements of a tensor that a node made; 0 where this version of torch does not tell."""
     if node.name() == ACCUMULATE:
         return math.prod(node.variable.shape)

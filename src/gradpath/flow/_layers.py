@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
-from gradpath.flow._norms import log10, norm, norm_together, rms
+from gradpath.flow._norms import log10, norm, norms, rms
 from gradpath.flow._scopes import Scopes
 from gradpath.record import Layer
 
@@ -31,6 +31,7 @@ class Call:
     scope: str
     number: int
     module: nn.Module
+    own: list[nn.Parameter]
     shape: tuple[int, ...]
     activation_rms: float
     edge: GradientEdge | None = None
@@ -43,7 +44,7 @@ class Call:
     @property
     def weighted(self) -> bool:
         """Whether depth counts this layer: it owns a weight matrix and is no norm."""
-        return not isinstance(self.module, _NORMS) and any(p.dim() > 1 for p in own_parameters(self.module))
+        return not isinstance(self.module, _NORMS) and any(p.dim() > 1 for p in self.own)
 
     @property
     def gradient_rms(self) -> float | None:
@@ -80,7 +81,7 @@ class LayerMeter:
         with ExitStack() as stack:
             for name, module in _without_parametrizations(self.model):
                 stack.callback(module.register_forward_pre_hook(self._enter(name)).remove)
-                stack.callback(module.register_forward_hook(self._leave(name), always_call=True).remove)
+                stack.callback(module.register_forward_hook(self._leave(name, module), always_call=True).remove)
             yield
 
     @contextmanager
@@ -98,19 +99,21 @@ class LayerMeter:
 
         return hook
 
-    def _leave(self, name: str) -> Any:
+    def _leave(self, name: str, module: nn.Module) -> Any:
+        own = own_parameters(module)
+
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             self.scopes.leave()
             self.seen[name] += 1
             found = list(tensors(output))
             self.anchors |= {tensor.grad_fn for tensor in found if tensor.grad_fn is not None}
-            if found and own_parameters(module):
-                self._note(name, module, found)
+            if found and own:
+                self._note(name, module, own, found)
 
         return hook
 
-    def _note(self, name: str, module: nn.Module, outputs: list[Tensor]) -> None:
-        call = Call(name, self.seen[name] - 1, module, tuple(outputs[0].shape), rms(outputs[0]))
+    def _note(self, name: str, module: nn.Module, own: list[nn.Parameter], outputs: list[Tensor]) -> None:
+        call = Call(name, self.seen[name] - 1, module, own, tuple(outputs[0].shape), rms(outputs[0]))
         for output in outputs:
             if output.requires_grad:
                 call.edge = call.edge or get_gradient_edge(output)
@@ -129,7 +132,7 @@ class LayerMeter:
 
 def own_parameters(module: nn.Module) -> list[nn.Parameter]:
     """A module's own parameters, those behind its parametrizations (weight norm …) included."""
-    own = list(module.parameters(recurse=False))
+    own = [parameter for parameter in module._parameters.values() if parameter is not None]
     if is_parametrized(module):
         own += list(module.parametrizations.parameters())  # type: ignore[union-attr]
     return own
@@ -164,11 +167,30 @@ def tensors(output: Any) -> Iterator[Tensor]:
             stack.extend(getattr(value, f.name) for f in reversed(fields(value)))
 
 
-def layer_record(call: Call, gradients: Mapping[str, Tensor | None], names: Mapping[nn.Parameter, str]) -> Layer:
-    """A call as a record. `gradients`: parameter name → gradient, None where there is none."""
-    own = own_parameters(call.module)
-    found = [g for p in own if (g := gradients.get(names[p])) is not None]
-    gradient_rms = call.gradient_rms
+class ParameterNorms:
+    """Norms of all parameters and of their gradients, taken together."""
+
+    def __init__(self, model: nn.Module, gradients: Mapping[str, Tensor | None]) -> None:
+        found = {name: grad for name, grad in gradients.items() if grad is not None}
+        names = dict(model.named_parameters())
+        of_gradients = dict(zip(found, norms(found.values()), strict=True))
+        self._parameters = dict(zip(names.values(), norms(names.values()), strict=True))
+        self._gradients = {names[name]: value for name, value in of_gradients.items()}
+
+    def of(self, parameters: list[nn.Parameter]) -> float:
+        """‖·‖₂ of some parameters as one vector."""
+        return math.hypot(*(self._parameters[p] for p in parameters if p in self._parameters))
+
+    def of_gradient(self, parameters: list[nn.Parameter]) -> float | None:
+        """The same for their gradients; None where there is none."""
+        found = [self._gradients[p] for p in parameters if p in self._gradients]
+        return math.hypot(*found) if found else None
+
+
+def layer_record(call: Call, parameters: ParameterNorms) -> Layer:
+    """A call as a record."""
+    own, gradient_rms = call.own, call.gradient_rms
+    parameter_gradient = parameters.of_gradient(own)
     return Layer(
         scope=call.scope,
         call=call.number,
@@ -179,8 +201,8 @@ def layer_record(call: Call, gradients: Mapping[str, Tensor | None], names: Mapp
         log10_activation_rms=log10(call.activation_rms),
         log10_gradient_norm=None if call.gradient_norm is None else log10(call.gradient_norm),
         log10_gradient_rms=None if gradient_rms is None else log10(gradient_rms),
-        log10_parameter_gradient_norm=log10(norm_together(found)) if found else None,
-        log10_parameter_norm=log10(norm_together(own)),
+        log10_parameter_gradient_norm=None if parameter_gradient is None else log10(parameter_gradient),
+        log10_parameter_norm=log10(parameters.of(own)),
     )
 
 

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_ROW, _PIECE = 4096, 32768
+_ROW, _PIECE = 4096, 131072
 _SAFE = (1e-10, 1e15)  # norms within: no row that matters has squares outside float32's range
+_SAFE_64 = (1e-140, 1e140)  # the same for float64
 
 
 def log10(value: float) -> float:
@@ -35,9 +36,15 @@ def norm(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(wide)) * factor
 
 
-def norm_together(tensors: Iterable[Tensor]) -> float:
-    """‖·‖₂ of several tensors as one vector."""
-    return math.hypot(*(norm(tensor) for tensor in tensors))
+def norms(tensors: Iterable[Tensor]) -> list[float]:
+    """‖·‖₂ of each tensor: for many small ones (parameters), with one wait for the device instead of one for each."""
+    found = [tensor.detach() for tensor in tensors]
+    if not found or not all(tensor.is_floating_point() and _has_float64(tensor) for tensor in found):
+        return [norm(tensor) for tensor in found]
+    dense = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in found]
+    wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64).to(dense[0].device) for tensor in dense]
+    values = torch.stack(wide).tolist()
+    return [v if _SAFE_64[0] < v < _SAFE_64[1] else norm(t) for v, t in zip(values, found, strict=True)]
 
 
 def rms(tensor: Tensor) -> float:
@@ -62,7 +69,8 @@ def _by_rows(flat: Tensor) -> bool:
 
 def _norm_by_rows(flat: Tensor) -> float:
     whole = flat.numel() // _ROW * _ROW
-    value = float(torch.linalg.vector_norm(torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1).double()))
+    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1)
+    value = float(torch.linalg.vector_norm(rows, dtype=torch.float64))
     return value if whole == flat.numel() else math.hypot(value, float(flat[whole:].double().norm()))
 
 
@@ -92,6 +100,8 @@ def _flat(tensor: Tensor) -> Tensor:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
     tensor = tensor.resolve_neg()
+    if tensor.is_contiguous():
+        return tensor.view(-1)
     strides = tensor.stride()
     order = sorted(range(tensor.dim()), key=lambda d: -strides[d])
     return tensor.permute(order).reshape(-1)

@@ -43,6 +43,6 @@ class MeanLength:
         for use, grad in self.left.items():
             taps.add(use, partial(torch.add, grad))
         with taps.listening():
-            (weighted,) = torch.autograd.grad(loss, [at], torch.zeros_like(loss), retain_graph=True)
+            (weighted,) = torch.autograd.grad(loss, [at], torch.zeros_like(loss))
         self.left.clear()
         return share(weighted, gradient, size)

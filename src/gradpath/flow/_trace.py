@@ -16,8 +16,9 @@ from gradpath.errors import TraceError
 from gradpath.flow._asfound import as_found, plain_view
 from gradpath.flow._forks import ForkMeter, Taps, branch_uses, describe, opaque_nodes, plan_forks
 from gradpath.flow._gain import fit_gains
-from gradpath.flow._graph import ACCUMULATE, Graph, Node, operation
-from gradpath.flow._layers import Call, LayerMeter, layer_record, own_parameters
+from gradpath.flow._graph import ACCUMULATE, Graph, Node, elements, operation
+from gradpath.flow._heap import reserve
+from gradpath.flow._layers import Call, LayerMeter, ParameterNorms, layer_record, own_parameters
 from gradpath.flow._loss import compute_loss
 from gradpath.flow._paths import MeanLength
 from gradpath.flow._routes import is_opaque
@@ -73,13 +74,24 @@ class _Pass:
         forks, lengths, taps = ForkMeter(self.plans), MeanLength(branch_uses(self.plans)), Taps()
         forks.attach(taps)
         lengths.attach(taps)
+        roof = self._reserve_heap()
         gradients, gradient_at = self._backward(taps)
         self.meter.release()
         depth = None
         if gradient_at is not None and any(plan.kind == "residual" for plan in self.plans):
             depth = lengths.value(self.loss, self.at, gradient_at)
-        layers = tuple(layer_record(call, gradients, self.names) for call in self.meter.calls)
+        del roof
+        norms = ParameterNorms(self.model, gradients)
+        layers = tuple(layer_record(call, norms) for call in self.meter.calls)
         return self._record(layers, forks.finish(self._name), depth, self._unseen(gradients))
+
+    def _reserve_heap(self) -> Tensor | None:
+        """Room for what the passes hold: the gradient of each branch, and a few temporaries of the largest size."""
+        if self.loss.device.type != "cpu":
+            return None
+        held = sum(elements(*node.next_functions[slot]) for node, slot in branch_uses(self.plans))
+        largest = max((math.prod(call.shape) for call in self.meter.calls), default=0)
+        return reserve(2 * self.loss.element_size() * (held + 8 * largest))
 
     def _place(self) -> tuple[GradientEdge, str]:
         """Where paths are taken: the output of the first layer that all residual forks lie downstream of, else the

@@ -12,17 +12,21 @@ import sys
 import torch
 from torch import Tensor
 
-_BLOCK_BYTES = 96 * 2**10  # below 128 KiB, above which glibc may map a block on its own
+_BLOCK_BYTES = 32 * 2**20 - 2**17  # the largest piece that glibc takes from the heap, and only after one was freed
 _LARGEST_BYTES = 2**30
 
 
 def reserve(size_bytes: int) -> Tensor | None:
     """Make room in the heap; hold the tensor that is returned for as long as the room is to stay.
 
-    Nothing is written to the room, so it costs no memory until it is used. None where there is no such heap.
+    Nothing is written to the room or to the tensor: they cost no memory until used. None where there is no such heap.
     """
     if sys.platform != "linux":
         return None
-    count = min(size_bytes, _LARGEST_BYTES) // _BLOCK_BYTES + 1
-    blocks = [torch.empty(_BLOCK_BYTES, dtype=torch.uint8) for _ in range(count)]
-    return blocks.pop()
+    count = min(size_bytes, _LARGEST_BYTES) // _BLOCK_BYTES + 2
+    _blocks(count)  # freed at once: from now on glibc takes such pieces from the heap, the next ones too
+    return _blocks(count).pop()
+
+
+def _blocks(count: int) -> list[Tensor]:
+    return [torch.empty(_BLOCK_BYTES, dtype=torch.uint8) for _ in range(count)]

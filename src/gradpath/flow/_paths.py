@@ -40,9 +40,12 @@ class MeanLength:
         if not 0 < size < math.inf:
             return None
         taps = Taps()
-        for use, grad in self.left.items():
-            taps.add(use, partial(torch.add, grad))
+        for use in self.left:
+            taps.add(use, partial(self._take_in, use))
         with taps.listening():
             (weighted,) = torch.autograd.grad(loss, [at], torch.zeros_like(loss))
-        self.left.clear()
+        self.left.clear()  # those that the pass did not reach
         return share(weighted, gradient, size)
+
+    def _take_in(self, use: Use, grad: Tensor) -> Tensor:
+        return grad + self.left.pop(use)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from gradpath.flow._graph import Graph, Made, Node, Use, operation
+from gradpath.flow._lines import line_of
 from gradpath.flow._norms import log10, norm, share
 from gradpath.flow._routes import classify_route, fork_kind, holds_parameter, merge_kind
 from gradpath.record import Edge, EdgeKind, Fork, ForkKind, Merge
@@ -32,6 +33,8 @@ class ForkPlan:
     merge: Merge
     uses: list[Use]
     kinds: list[EdgeKind]
+    meeting: Node
+    """Where all its routes meet again."""
 
 
 def plan_forks(graph: Graph) -> list[ForkPlan]:
@@ -43,10 +46,10 @@ def _plan(graph: Graph, made: Made) -> ForkPlan:
     uses, meeting = graph.uses[made], graph.meeting(made)
     merge = merge_kind(meeting)
     if made[0] not in graph.activations:  # a parameter, or something computed from parameters alone
-        return ForkPlan(made, "shared", merge, uses, ["branch"] * len(uses))
+        return ForkPlan(made, "shared", merge, uses, ["branch"] * len(uses), meeting)
     kinds = [classify_route(graph, graph.route([consumer], meeting)) for consumer, _ in uses]
     parametric = holds_parameter(graph, graph.route([consumer for consumer, _ in uses], meeting))
-    return ForkPlan(made, fork_kind(merge, kinds, parametric), merge, uses, kinds)
+    return ForkPlan(made, fork_kind(merge, kinds, parametric), merge, uses, kinds, meeting)
 
 
 def branch_uses(forks: list[ForkPlan]) -> list[Use]:
@@ -173,6 +176,7 @@ def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str]
         shape=measured.shape,
         cancellation=1 - whole / total if whole is not None and comparable else None,
         log10_norm=None if whole is None else log10(whole),
+        line=line_of(fork.meeting),
         edges=tuple(
             Edge(
                 consumer=name(consumer),
@@ -180,6 +184,7 @@ def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str]
                 share=measured.shares.get(i),
                 norm_mass=measured.norms[i] / total if comparable and i in measured.norms else None,
                 log10_norm=log10(measured.norms[i]) if i in measured.norms else None,
+                line=line_of(consumer),
             )
             for i, ((consumer, _), kind) in enumerate(zip(fork.uses, fork.kinds, strict=True))
         ),

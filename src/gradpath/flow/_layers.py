@@ -18,8 +18,9 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from gradpath.flow._norms import log10, norm, norms, rms
+from gradpath.flow._numerics import numerics_of, zero_share
 from gradpath.flow._scopes import Scopes
-from gradpath.record import Layer
+from gradpath.record import Layer, Numerics, Parameter
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 
@@ -40,6 +41,8 @@ class Call:
     """Over all outputs that received a gradient."""
     elements: int = 0
     """Of those outputs."""
+    zero_activations: float = 0.0
+    numerics: Numerics | None = None
 
     @property
     def weighted(self) -> bool:
@@ -56,12 +59,14 @@ class Call:
 class LayerMeter:
     """Hooks on all modules during one forward pass, then on the outputs of layers during one backward pass."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, numerics: bool = False) -> None:
+        self.model, self.numerics = model, numerics
         self.calls: list[Call] = []
         self.scopes = Scopes()
         self.anchors: set[Any] = set()
         self.seen: Counter[str] = Counter()
+        self.edges: dict[str, GradientEdge] = {}
+        """Where the first differentiable output of each module's first call is made."""
         self._outputs = ExitStack()
         self._armed = False
 
@@ -86,8 +91,10 @@ class LayerMeter:
 
     @contextmanager
     def backward(self) -> Iterator[None]:
-        """Notes gradients. Only of this pass: the forward, or a later one, may take gradients of its own."""
+        """Notes gradients. Only of this pass: the forward, or another one, may take gradients of its own."""
         self._armed = True
+        for call in self.calls:
+            call.gradient_norm, call.elements, call.numerics = None, 0, None
         try:
             yield
         finally:
@@ -107,6 +114,9 @@ class LayerMeter:
             self.seen[name] += 1
             found = list(tensors(output))
             self.anchors |= {tensor.grad_fn for tensor in found if tensor.grad_fn is not None}
+            edge = next((get_gradient_edge(tensor) for tensor in found if tensor.requires_grad), None)
+            if edge is not None:
+                self.edges.setdefault(name, edge)
             if found and own:
                 self._note(name, module, own, found)
 
@@ -119,6 +129,8 @@ class LayerMeter:
                 call.edge = call.edge or get_gradient_edge(output)
                 handle = output.register_hook(self._arrive(call))  # type: ignore[no-untyped-call]
                 self._outputs.callback(handle.remove)
+        if self.numerics:
+            call.zero_activations = zero_share(outputs[0])
         self.calls.append(call)
 
     def _arrive(self, call: Call) -> Any:
@@ -126,6 +138,8 @@ class LayerMeter:
             if self._armed and gradient is not None:  # None: this output of several received nothing
                 call.gradient_norm = math.hypot(call.gradient_norm or 0.0, norm(gradient))
                 call.elements += gradient.numel()
+                if self.numerics and call.numerics is None:  # of several outputs, the first that a gradient reaches
+                    call.numerics = numerics_of(gradient, call.zero_activations)
 
         return hook
 
@@ -172,10 +186,10 @@ class ParameterNorms:
 
     def __init__(self, model: nn.Module, gradients: Mapping[str, Tensor | None]) -> None:
         found = {name: grad for name, grad in gradients.items() if grad is not None}
-        names = dict(model.named_parameters())
+        self._names = dict(model.named_parameters())
         of_gradients = dict(zip(found, norms(found.values()), strict=True))
-        self._parameters = dict(zip(names.values(), norms(names.values()), strict=True))
-        self._gradients = {names[name]: value for name, value in of_gradients.items()}
+        self._parameters = dict(zip(self._names.values(), norms(self._names.values()), strict=True))
+        self._gradients = {self._names[name]: value for name, value in of_gradients.items()}
 
     def of(self, parameters: list[nn.Parameter]) -> float:
         """‖·‖₂ of some parameters as one vector."""
@@ -185,6 +199,18 @@ class ParameterNorms:
         """The same for their gradients; None where there is none."""
         found = [self._gradients[p] for p in parameters if p in self._gradients]
         return math.hypot(*found) if found else None
+
+    def records(self) -> tuple[Parameter, ...]:
+        """All parameters, in the model's order."""
+        return tuple(
+            Parameter(
+                name=name,
+                shape=tuple(parameter.shape),
+                log10_norm=log10(self._parameters[parameter]),
+                log10_gradient_norm=log10(self._gradients[parameter]) if parameter in self._gradients else None,
+            )
+            for name, parameter in self._names.items()
+        )
 
 
 def layer_record(call: Call, parameters: ParameterNorms) -> Layer:
@@ -203,6 +229,7 @@ def layer_record(call: Call, parameters: ParameterNorms) -> Layer:
         log10_gradient_rms=None if gradient_rms is None else log10(gradient_rms),
         log10_parameter_gradient_norm=None if parameter_gradient is None else log10(parameter_gradient),
         log10_parameter_norm=log10(parameters.of(own)),
+        numerics=call.numerics,
     )
 
 

@@ -11,6 +11,23 @@ from torch import Tensor, nn
 from gradpath.errors import TraceError
 
 
+def compute_losses(
+    model: nn.Module,
+    batch: Any,
+    criterion: Callable[..., Any] | None,
+    step: Callable[..., Any] | None,
+) -> dict[str, Tensor]:
+    """The losses of one batch by name. Only a step may return several, as a mapping; one alone is named ''."""
+    if step is None:
+        return {"": compute_loss(model, batch, criterion, None)}
+    found = step(model, batch)
+    if not isinstance(found, Mapping):
+        return {"": _checked(found, "step(model, batch) returned")}
+    if not found:
+        raise TraceError("step(model, batch) returned an empty mapping: it must hold at least one scalar loss")
+    return {str(name): _checked(loss, f"step(model, batch)[{name!r}] is") for name, loss in found.items()}
+
+
 def compute_loss(
     model: nn.Module,
     batch: Any,

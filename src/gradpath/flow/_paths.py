@@ -34,8 +34,10 @@ class MeanLength:
     def _leave(self, use: Use, grad: Tensor) -> None:
         self.left[use] = grad.detach()
 
-    def value(self, loss: Tensor, at: GradientEdge, gradient: Tensor) -> float | None:
-        """The signed mean length of the gradient at `at`, whose first pass gave `gradient`; None for 0 and NaN."""
+    def value(self, loss: Tensor, at: GradientEdge, gradient: Tensor, keep_graph: bool = False) -> float | None:
+        """The signed mean length of the gradient at `at`, whose first pass gave `gradient`; None for 0 and NaN.
+
+        The graph is used up unless it is to be kept."""
         size = norm(gradient)
         if not 0 < size < math.inf:
             return None
@@ -43,7 +45,7 @@ class MeanLength:
         for use in self.left:
             taps.add(use, partial(self._take_in, use))
         with taps.listening():
-            (weighted,) = torch.autograd.grad(loss, [at], torch.zeros_like(loss))
+            (weighted,) = torch.autograd.grad(loss, [at], torch.zeros_like(loss), retain_graph=keep_graph)
         self.left.clear()  # those that the pass did not reach
         return share(weighted, gradient, size)
 

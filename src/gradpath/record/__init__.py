@@ -16,6 +16,10 @@ from gradpath.record._flow import ForkKind as ForkKind
 from gradpath.record._flow import Gain as Gain
 from gradpath.record._flow import Layer as Layer
 from gradpath.record._flow import Merge as Merge
+from gradpath.record._flow import Nonlinearity as Nonlinearity
+from gradpath.record._flow import Numerics as Numerics
+from gradpath.record._flow import Parameter as Parameter
+from gradpath.record._flow import Statistic as Statistic
 from gradpath.record._flow import Unseen as Unseen
 from gradpath.record._net import NetSpec as NetSpec
 from gradpath.record._net import Padding as Padding

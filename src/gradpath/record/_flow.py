@@ -23,6 +23,24 @@ def from_log10(value: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Numerics(Record):
+    """Elements of a layer's output and of the gradient at it, from a regular sample of both."""
+
+    sampled: int
+    """Elements looked at, of each."""
+    zero_activations: float
+    """Share of exact zeros in the output."""
+    zero_gradients: float
+    """Share of exact zeros in the gradient; the shares below are of the others."""
+    not_finite: float
+    """Share of gradients that are infinite or NaN."""
+    float16_underflow: float
+    """Share of gradients that float16 would round to zero (below 2⁻²⁵) under the loss as it is."""
+    bfloat16_underflow: float
+    """The same for bfloat16 (below 2⁻¹³⁴)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layer(Record):
     """One call of a module that owns parameters. RMS: root mean square over the elements of its output."""
 
@@ -45,6 +63,18 @@ class Layer(Record):
     log10_parameter_gradient_norm: float | None
     """Of all the module's own parameters together, over all its calls; None where there is no gradient."""
     log10_parameter_norm: float
+    numerics: Numerics | None = None
+    """None where no gradient arrived, or it was not asked for."""
+
+    @property
+    def update_ratio(self) -> float | None:
+        """‖∂loss/∂w‖ / ‖w‖: how far one plain SGD step moves the parameters, relative to them, per unit of learning
+        rate. None without a gradient, infinite for parameters that are all zero."""
+        if self.log10_parameter_gradient_norm is None:
+            return None
+        if self.log10_parameter_norm == -math.inf:
+            return math.inf if self.log10_parameter_gradient_norm > -math.inf else 0.0
+        return from_log10(self.log10_parameter_gradient_norm - self.log10_parameter_norm)
 
     @property
     def gradient_rms(self) -> float | None:
@@ -72,6 +102,8 @@ class Edge(Record):
     """‖gᵢ‖ / Σ‖gⱼ‖."""
     log10_norm: float | None
     """log10 ‖gᵢ‖; None where no gradient arrived."""
+    line: str | None = None
+    """File and line of the consumer, where asked for."""
 
     @property
     def norm(self) -> float | None:
@@ -96,6 +128,8 @@ class Fork(Record):
     """1 − ‖g‖ / Σ‖gᵢ‖: 0 when all edges agree, 1 when they cancel."""
     log10_norm: float | None
     edges: tuple[Edge, ...]
+    line: str | None = None
+    """File and line of the merge, where asked for."""
 
     @property
     def norm(self) -> float | None:
@@ -124,6 +158,43 @@ class Gain(Record):
     def rms_gain(self) -> float:
         """Factor of the RMS gradient: the square root of `energy_gain`."""
         return math.sqrt(self.energy_gain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter(Record):
+    """One parameter and its gradient."""
+
+    name: str
+    shape: tuple[int, ...]
+    log10_norm: float
+    log10_gradient_norm: float | None
+    """None where no gradient arrived: frozen, or not used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nonlinearity(Record):
+    """One call of a ReLU, tanh, sigmoid, GELU, SiLU …, seen as an operation. Off: its derivative is below 1 % of its
+    largest one (for ReLU: it is 0)."""
+
+    name: str
+    """Scope and operation."""
+    operation: str
+    off_share: float
+    """Share of elements that are off."""
+    dead_units: float
+    """Share of units (channels; features where there are no channels) that are off for every sample and position."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistic(Record):
+    """A quantity over several batches."""
+
+    name: str
+    """'stem_over_head', 'gain 28x28', 'log10_gradient_rms of conv1' …"""
+    mean: float
+    standard_error: float
+    """Standard deviation over √n (n − 1 in the deviation)."""
+    n: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +232,10 @@ class Flow(Record, kind="flow"):
     forks: tuple[Fork, ...]
     layers: tuple[Layer, ...]
     unseen: Unseen
+    parameters: tuple[Parameter, ...] = ()
+    nonlinearities: tuple[Nonlinearity, ...] = ()
+    statistics: tuple[Statistic, ...] = ()
+    """Over several batches, where asked for; everything else is of the first one."""
 
     @property
     def residual_forks(self) -> tuple[Fork, ...]:

@@ -1,0 +1,151 @@
+"""One forward pass and the graph behind its loss: what every question (trace, paths, whatif) starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.parameter import is_lazy
+
+from gradpath.errors import TraceError
+from gradpath.flow._asfound import as_found, plain_view
+from gradpath.flow._forks import ForkPlan, describe, plan_forks
+from gradpath.flow._graph import ACCUMULATE, Graph, Node, operation
+from gradpath.flow._layers import LayerMeter
+from gradpath.flow._lines import lines_kept
+from gradpath.flow._loss import compute_losses
+
+Place = str | nn.Module | Tensor | None
+"""Where paths are taken: a module or its name (its output), an input that needs a gradient, or None for the usual."""
+
+
+class Forward:
+    """A loss, autograd's graph behind it, its forks, and names for what they hold. The graph is not yet used up."""
+
+    def __init__(self, model: nn.Module, meter: LayerMeter, loss: Tensor, notes: list[str], at: Place = None) -> None:
+        self.model, self.meter, self.loss, self.notes = model, meter, loss, notes
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.names = {p: name for name, p in model.named_parameters()}
+        self.graph = Graph(loss.grad_fn, frozenset(meter.anchors))
+        self.plans: list[ForkPlan] = plan_forks(self.graph)
+        self.at, self.at_name = self._usual_place() if at is None else self._asked_place(at)
+
+    @property
+    def has_residual_forks(self) -> bool:
+        return any(plan.kind == "residual" for plan in self.plans)
+
+    def name(self, node: Node) -> str:
+        """'stages.0.0.conv1: Convolution', or a parameter's name."""
+        if str(node.name()) == ACCUMULATE:
+            return self.names.get(node.variable, "an input")
+        return describe(node, self.meter.scopes.of(node))
+
+    def _usual_place(self) -> tuple[GradientEdge, str]:
+        """The output of the first layer that all residual forks lie downstream of, else the first residual fork
+        itself; with its name. Without residual forks, the first layer; without layers, the loss."""
+        known = set(self.graph.nodes)
+        calls = [c for c in self.meter.calls if c.edge is not None and c.edge.node in known]
+        first = next((plan for plan in self.plans if plan.kind == "residual"), None)
+        if first is not None:
+            upstream = self.graph.behind(first.made[0])
+            calls = [c for c in calls if c.edge is not None and c.edge.node in upstream]
+            if not calls:
+                name = self.name(first.made[0])
+                self.notes.append(f"no layer was called before the first residual fork: paths are taken at {name}")
+                return GradientEdge(*first.made), name
+        if calls and calls[0].edge is not None:
+            return calls[0].edge, calls[0].scope
+        return get_gradient_edge(self.loss), "the loss"
+
+    def _asked_place(self, at: Place) -> tuple[GradientEdge, str]:
+        if isinstance(at, Tensor):
+            edge = get_gradient_edge(at) if at.requires_grad else None
+            name, why = "the given tensor", "does not need a gradient: call requires_grad_() on it before"
+        else:
+            name = at if isinstance(at, str) else self._name_of(at)
+            edge, why = self.meter.edges.get(name), "gave no output with a gradient in this pass"
+            if name not in dict(self.model.named_modules()):
+                raise TraceError(f"at={name!r} is no module of the model; it has: {_some(self.model)}")
+        if edge is None:
+            raise TraceError(f"at: {name} {why}")
+        if edge.node not in set(self.graph.nodes):
+            raise TraceError(f"at: the loss does not depend on {name}")
+        return edge, name
+
+    def _name_of(self, module: Any) -> str:
+        for name, known in self.model.named_modules():
+            if known is module:
+                return str(name)
+        raise TraceError(
+            f"at: the given {type(module).__name__} is neither a module of the model, its name nor a tensor"
+        )
+
+
+@contextmanager
+def forward_passes(
+    model: nn.Module,
+    batch: Any,
+    criterion: Callable[..., Any] | None = None,
+    step: Callable[..., Any] | None = None,
+    at: Place = None,
+    source_lines: bool = False,
+    numerics: bool = False,
+) -> Iterator[dict[str, Forward]]:
+    """Run the model on the batch; yield, for each loss by its name ('' where there is one), its graph.
+
+    Inside the block the model's buffers, hooks and random state may be used up; they are put back at its end.
+    Raises TraceError when there is no scalar loss, or no gradient can be taken through the model.
+    """
+    check_model(model)
+    meter = LayerMeter(model, numerics)
+    with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(as_found(model))
+        notes = stack.enter_context(plain_view(model))
+        stack.enter_context(meter.hooked())
+        with meter.forward(), lines_kept(source_lines):
+            losses = compute_losses(model, batch, criterion, step)
+        passes = {name: Forward(model, meter, loss, list(notes), at) for name, loss in losses.items()}
+        for one in passes.values():
+            _refuse_reentrant(one.graph)
+        yield passes
+
+
+@contextmanager
+def forward_pass(
+    model: nn.Module,
+    batch: Any,
+    criterion: Callable[..., Any] | None = None,
+    step: Callable[..., Any] | None = None,
+    at: Place = None,
+) -> Iterator[Forward]:
+    """`forward_passes` for questions that are asked of one loss."""
+    with forward_passes(model, batch, criterion, step, at) as passes:
+        if len(passes) != 1:
+            raise TraceError(f"step returned {len(passes)} losses ({', '.join(passes)}): return one of them")
+        yield next(iter(passes.values()))
+
+
+def check_model(model: Any) -> None:
+    """Raises TraceError for what no gradient can be taken through."""
+    if not isinstance(model, nn.Module):
+        raise TraceError(f"the model must be a torch.nn.Module, got a {type(model).__name__}")
+    if any(is_lazy(parameter) for parameter in model.parameters()):
+        raise TraceError("the model has lazy parameters without a shape yet: run one batch through it before")
+
+
+def _refuse_reentrant(graph: Graph) -> None:
+    if any(operation(node).startswith("CheckpointFunction") for node in graph.nodes):
+        raise TraceError(
+            "the model uses reentrant checkpointing, whose inside no graph shows: "
+            "call torch.utils.checkpoint.checkpoint with use_reentrant=False to trace it"
+        )
+
+
+def _some(model: nn.Module, count: int = 8) -> str:
+    names = [name for name, _ in model.named_modules() if name]
+    return ", ".join(names[:count]) + (f" … ({len(names)} in all)" if len(names) > count else "")

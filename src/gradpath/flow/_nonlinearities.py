@@ -1,0 +1,73 @@
+"""Dead and saturated units: how much of each ReLU, tanh, sigmoid … is off, read from what autograd saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gradpath.flow._forward import Forward
+from gradpath.flow._graph import Node, operation
+from gradpath.record import Nonlinearity
+
+_OFF = 0.01  # of the largest derivative
+_TANH = math.sqrt(1 - _OFF)  # |tanh x| above which 1 − tanh² is below 1 %
+_SIGMOID = math.sqrt(1 - _OFF) / 2  # |σ(x) − ½| above which σ(1 − σ) is below 1 % of ¼
+
+# operation → what autograd saved of it → where the derivative is below 1 % of its largest
+_RULES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    "Relu": ("_saved_result", lambda y: y <= 0),
+    "Tanh": ("_saved_result", lambda y: y.abs() > _TANH),
+    "Sigmoid": ("_saved_result", lambda y: (y - 0.5).abs() > _SIGMOID),
+    "Hardtanh": ("_saved_self", lambda x: F.hardtanh(x) != x),
+    "Gelu": ("_saved_self", lambda x: x < -3.0),
+    "Silu": ("_saved_self", lambda x: x < -7.5),
+    "Elu": ("_saved_self_or_result", lambda x: x < math.log(_OFF)),
+    "Softplus": ("_saved_self", lambda x: x < math.log(_OFF)),
+}
+
+
+def nonlinearities(forward: Forward) -> tuple[Nonlinearity, ...]:
+    """In the order of the forward pass. What was overwritten since (an in-place operation) is left out."""
+    found = []
+    for node in reversed(forward.graph.nodes):
+        off = _off(node) if node in forward.graph.activations else None
+        if off is not None and off.numel():
+            found.append(_record(forward.name(node), operation(node), off))
+    return tuple(found)
+
+
+def _off(node: Node) -> Tensor | None:
+    name = operation(node)
+    if name not in _RULES:
+        return None
+    attribute, rule = _RULES[name]
+    try:
+        saved = getattr(node, attribute)
+    except (AttributeError, RuntimeError):  # another version of torch; overwritten or freed
+        return None
+    with torch.no_grad():
+        return rule(_bounded(node, saved.detach()))
+
+
+def _bounded(node: Node, saved: Tensor) -> Tensor:
+    """Hardtanh as the identity between −1 and 1, whatever its limits (ReLU6: 0 and 6)."""
+    if operation(node) != "Hardtanh":
+        return saved
+    low, high = float(node._saved_min_val), float(node._saved_max_val)
+    return (saved - low) * (2 / (high - low)) - 1
+
+
+def _record(name: str, kind: str, off: Tensor) -> Nonlinearity:
+    unit = 1 if off.dim() > 3 else off.dim() - 1  # N C H W: channels; N T C, N C: features
+    others = [d for d in range(off.dim()) if d != unit]
+    dead = off.all(dim=others) if others else off
+    return Nonlinearity(
+        name=name,
+        operation=kind,
+        off_share=float(off.float().mean()),
+        dead_units=float(dead.float().mean()),
+    )

@@ -8,6 +8,8 @@ from gradpath.record._circuit import CircuitRecord as CircuitRecord
 from gradpath.record._circuit import Node as Node
 from gradpath.record._circuit import Step as Step
 from gradpath.record._circuit import Wire as Wire
+from gradpath.record._finding import Expectation as Expectation
+from gradpath.record._finding import Finding as Finding
 from gradpath.record._flow import Edge as Edge
 from gradpath.record._flow import EdgeKind as EdgeKind
 from gradpath.record._flow import Flow as Flow
@@ -36,3 +38,4 @@ from gradpath.record._run import Recipe as Recipe
 from gradpath.record._run import RunRecord as RunRecord
 from gradpath.record._run import Schedule as Schedule
 from gradpath.record._run import Trial as Trial
+from gradpath.record._whatif import WhatIf as WhatIf

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradpath.record._base import Record
+from gradpath.record._finding import Expectation, Finding
 
 EdgeKind = Literal["skip", "gated", "projection", "branch"]
 ForkKind = Literal["residual", "inner", "shared", "other"]
@@ -236,6 +237,10 @@ class Flow(Record, kind="flow"):
     nonlinearities: tuple[Nonlinearity, ...] = ()
     statistics: tuple[Statistic, ...] = ()
     """Over several batches, where asked for; everything else is of the first one."""
+    expected: tuple[Expectation, ...] = ()
+    """What theory says of the gains, for the resolutions where it says something."""
+    findings: tuple[Finding, ...] = ()
+    """Worst first; empty for a healthy model."""
 
     @property
     def residual_forks(self) -> tuple[Fork, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, overload
 
 import torch
@@ -22,14 +21,6 @@ from gradpath.flow._statistics import statistics
 from gradpath.record import Flow
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a trace measures beyond layers and forks."""
-
-    effective_depth: bool = True
-    numerics: bool = True
-
-
 @overload
 def trace(
     model: nn.Module,
@@ -40,8 +31,7 @@ def trace(
     at: Place = None,
     source_lines: bool = False,
     batches: Iterable[Any] = (),
-    effective_depth: bool = True,
-    numerics: bool = True,
+    quick: bool = False,
 ) -> Flow: ...
 @overload
 def trace(
@@ -53,8 +43,7 @@ def trace(
     at: Place = None,
     source_lines: bool = False,
     batches: Iterable[Any] = (),
-    effective_depth: bool = True,
-    numerics: bool = True,
+    quick: bool = False,
 ) -> Any: ...
 def trace(
     model: nn.Module,
@@ -65,8 +54,7 @@ def trace(
     at: Place = None,
     source_lines: bool = False,
     batches: Iterable[Any] = (),
-    effective_depth: bool = True,
-    numerics: bool = True,
+    quick: bool = False,
 ) -> Any:
     """Where the gradient of one batch went in a model: layers, forks with their edges, gains, effective depth.
 
@@ -83,19 +71,17 @@ def trace(
             output of the first layer that has parameters.
         source_lines: note file and line of each fork's merge and of each edge's consumer (about 5 times the time).
         batches: more batches of the same form; the record then holds the mean and standard error over all of them.
-        effective_depth: measure it; it takes one more backward pass.
-        numerics: look at elements: zeros, what is not finite, what float16 would lose, dead and saturated units.
+        quick: layers and forks alone: no effective depth (one more backward pass), nothing about single elements
+            (zeros, what float16 would lose, dead and saturated units), no map of reuse.
 
     Returns: a `Flow` record; for a step with several losses, a dictionary of them. Definitions: docs/definitions.md.
 
     Raises: TraceError when there is no scalar loss, or no gradient can be taken through the model.
     """
-    wanted = Wanted(effective_depth, numerics)
-
     def flows(batch: Any) -> dict[str, Flow]:
-        with forward_passes(model, batch, criterion, step, at, source_lines, numerics) as passes:
+        with forward_passes(model, batch, criterion, step, at, source_lines, not quick) as passes:
             last = next(reversed(passes))
-            return {name: Tracing(one, wanted, name != last).flow() for name, one in passes.items()}
+            return {name: Tracing(one, quick, name != last).flow() for name, one in passes.items()}
 
     found = [flows(one) for one in (batch, *batches)]
     records = {name: statistics([each[name] for each in found]) for name in found[0]}
@@ -105,17 +91,17 @@ def trace(
 class Tracing:
     """The backward pass of one loss, from hooks to the record."""
 
-    def __init__(self, forward: Forward, wanted: Wanted, keep_graph: bool = False) -> None:
-        self.forward, self.meter, self.wanted, self.keep_graph = forward, forward.meter, wanted, keep_graph
+    def __init__(self, forward: Forward, quick: bool = False, keep_graph: bool = False) -> None:
+        self.forward, self.meter, self.quick, self.keep_graph = forward, forward.meter, quick, keep_graph
         self.forks, self.lengths, self.taps = ForkMeter(forward.plans), MeanLength(branch_uses(forward.plans)), Taps()
         self.forks.attach(self.taps)
-        if wanted.effective_depth:
+        if not quick:
             self.lengths.attach(self.taps)
 
     def flow(self) -> Flow:
         """Run the pass and read everything off."""
         roof = self._reserve_heap()
-        units = nonlinearities(self.forward) if self.wanted.numerics else ()
+        units = nonlinearities(self.forward) if not self.quick else ()
         gradients, gradient_at = self._backward()
         if not self.keep_graph:
             self.meter.release()
@@ -124,7 +110,7 @@ class Tracing:
         return flow_record(self.forward, self.forks, gradients, depth, units)
 
     def _effective_depth(self, gradient_at: Tensor | None) -> float | None:
-        if not self.wanted.effective_depth or gradient_at is None or not self.forward.has_residual_forks:
+        if self.quick or gradient_at is None or not self.forward.has_residual_forks:
             return None
         return self.lengths.value(self.forward.loss, self.forward.at, gradient_at, self.keep_graph)
 

@@ -15,7 +15,7 @@ from gradpath.flow._forward import Forward
 from gradpath.flow._gain import fit_gains
 from gradpath.flow._layers import Call, ParameterNorms, layer_record, own_parameters
 from gradpath.flow._routes import is_opaque
-from gradpath.record import Flow, Nonlinearity, Unseen
+from gradpath.record import Flow, Nonlinearity, Reuse, Unseen
 
 Gradients = Mapping[str, Tensor | None]
 """Parameter name → its gradient, None where none arrived."""
@@ -27,6 +27,7 @@ def flow_record(
     gradients: Gradients,
     effective_depth: float | None,
     units: tuple[Nonlinearity, ...] = (),
+    reuse: tuple[Reuse, ...] = (),
 ) -> Flow:
     """The record of a pass whose backward has run."""
     norms = ParameterNorms(forward.model, gradients)
@@ -53,6 +54,7 @@ def flow_record(
         unseen=_unseen(forward, gradients),
         parameters=norms.records(),
         nonlinearities=units,
+        reuse=reuse,
     )
 
 

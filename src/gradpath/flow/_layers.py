@@ -69,6 +69,7 @@ class LayerMeter:
         """Where the first differentiable output of each module's first call is made."""
         self._outputs = ExitStack()
         self._armed = False
+        self._still = False
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -90,6 +91,23 @@ class LayerMeter:
             yield
 
     @contextmanager
+    def still(self) -> Iterator[None]:
+        """Notes no module calls meanwhile: a backward pass calls checkpointed modules once more."""
+        self._still = True
+        try:
+            yield
+        finally:
+            self._still = False
+
+    def forget(self) -> None:
+        """Starts anew, for another forward pass under the same hooks."""
+        self._outputs.close()
+        self.calls.clear()
+        self.anchors.clear()
+        self.seen.clear()
+        self.edges.clear()
+
+    @contextmanager
     def backward(self) -> Iterator[None]:
         """Notes gradients. Only of this pass: the forward, or another one, may take gradients of its own."""
         self._armed = True
@@ -102,7 +120,8 @@ class LayerMeter:
 
     def _enter(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: Any) -> None:
-            self.scopes.enter(name)
+            if not self._still:
+                self.scopes.enter(name)
 
         return hook
 
@@ -110,6 +129,8 @@ class LayerMeter:
         own = own_parameters(module)
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if self._still:
+                return
             self.scopes.leave()
             self.seen[name] += 1
             found = list(tensors(output))

@@ -25,7 +25,7 @@ _RULES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "Hardtanh": ("_saved_self", lambda x: F.hardtanh(x) != x),
     "Gelu": ("_saved_self", lambda x: x < -3.0),
     "Silu": ("_saved_self", lambda x: x < -7.5),
-    "Elu": ("_saved_self_or_result", lambda x: x < math.log(_OFF)),
+    "Elu": ("_saved_self", lambda x: x < math.log(_OFF)),
     "Softplus": ("_saved_self", lambda x: x < math.log(_OFF)),
 }
 

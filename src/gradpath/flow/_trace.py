@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gradpath.errors import TraceError
-from gradpath.flow._flow_record import flow_record
-from gradpath.flow._forks import ForkMeter, Taps, branch_uses
-from gradpath.flow._forward import Forward, Place, forward_passes
-from gradpath.flow._graph import elements
-from gradpath.flow._heap import reserve
-from gradpath.flow._nonlinearities import nonlinearities
-from gradpath.flow._paths import MeanLength
+from gradpath.flow._context import TraceContext
+from gradpath.flow._forward import Place, forward_passes
 from gradpath.flow._statistics import statistics
+from gradpath.flow._tracing import Tracing
 from gradpath.record import Flow
 
+_NONE: Any = object()
 
+
+@overload
+def trace(model: nn.Module, *, at: Place = None, source_lines: bool = False, quick: bool = False) -> TraceContext: ...
 @overload
 def trace(
     model: nn.Module,
@@ -47,7 +45,7 @@ def trace(
 ) -> Any: ...
 def trace(
     model: nn.Module,
-    batch: Any,
+    batch: Any = _NONE,
     criterion: Callable[..., Any] | None = None,
     *,
     step: Callable[..., Any] | None = None,
@@ -57,6 +55,9 @@ def trace(
     quick: bool = False,
 ) -> Any:
     """Where the gradient of one batch went in a model: layers, forks with their edges, gains, effective depth.
+
+    Without a batch, `with trace(model) as traced:` goes around your own forward and `loss.backward()` (a training step
+    of Lightning or of a Trainer, a GAN); `traced.flow` is the record.
 
     Args:
         model: any module, in the mode it is in. Its parameters, gradients, buffers, hooks and the random state are
@@ -78,6 +79,11 @@ def trace(
 
     Raises: TraceError when there is no scalar loss, or no gradient can be taken through the model.
     """
+    if batch is _NONE:
+        if criterion is not None or step is not None:
+            raise TraceError("trace was given a criterion or a step, but no batch: pass one, or use it as a context")
+        return TraceContext(model, at, source_lines, quick)
+
     def flows(batch: Any) -> dict[str, Flow]:
         with forward_passes(model, batch, criterion, step, at, source_lines, not quick) as passes:
             last = next(reversed(passes))
@@ -86,53 +92,3 @@ def trace(
     found = [flows(one) for one in (batch, *batches)]
     records = {name: statistics([each[name] for each in found]) for name in found[0]}
     return records[""] if list(records) == [""] else records
-
-
-class Tracing:
-    """The backward pass of one loss, from hooks to the record."""
-
-    def __init__(self, forward: Forward, quick: bool = False, keep_graph: bool = False) -> None:
-        self.forward, self.meter, self.quick, self.keep_graph = forward, forward.meter, quick, keep_graph
-        self.forks, self.lengths, self.taps = ForkMeter(forward.plans), MeanLength(branch_uses(forward.plans)), Taps()
-        self.forks.attach(self.taps)
-        if not quick:
-            self.lengths.attach(self.taps)
-
-    def flow(self) -> Flow:
-        """Run the pass and read everything off."""
-        roof = self._reserve_heap()
-        units = nonlinearities(self.forward) if not self.quick else ()
-        gradients, gradient_at = self._backward()
-        if not self.keep_graph:
-            self.meter.release()
-        depth = self._effective_depth(gradient_at)
-        del roof
-        return flow_record(self.forward, self.forks, gradients, depth, units)
-
-    def _effective_depth(self, gradient_at: Tensor | None) -> float | None:
-        if self.quick or gradient_at is None or not self.forward.has_residual_forks:
-            return None
-        return self.lengths.value(self.forward.loss, self.forward.at, gradient_at, self.keep_graph)
-
-    def _reserve_heap(self) -> Tensor | None:
-        """Room for what the passes hold: the gradient of each branch, and a few temporaries of the largest size."""
-        if self.forward.loss.device.type != "cpu":
-            return None
-        held = sum(elements(*node.next_functions[slot]) for node, slot in branch_uses(self.forward.plans))
-        largest = max((math.prod(call.shape) for call in self.meter.calls), default=0)
-        return reserve(2 * self.forward.loss.element_size() * (held + 8 * largest))
-
-    def _backward(self) -> tuple[dict[str, Tensor | None], Tensor | None]:
-        """Run the pass: the parameters' gradients by name, and that at `at`. Nothing is written to `.grad`."""
-        parameters = self.forward.parameters
-        inputs: list[Any] = [*parameters.values(), self.forward.at]
-        with self.taps.listening(), self.meter.backward():
-            try:
-                found = torch.autograd.grad(self.forward.loss, inputs, retain_graph=True, allow_unused=True)
-            except RuntimeError as error:
-                raise TraceError(f"the backward pass failed: {_first_line(error)}") from error
-        return dict(zip(parameters, found[:-1], strict=True)), found[-1]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

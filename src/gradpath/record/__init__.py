@@ -8,6 +8,12 @@ from gradpath.record._circuit import CircuitRecord as CircuitRecord
 from gradpath.record._circuit import Node as Node
 from gradpath.record._circuit import Step as Step
 from gradpath.record._circuit import Wire as Wire
+from gradpath.record._diff import TOLERANCE_DECADES as TOLERANCE_DECADES
+from gradpath.record._diff import FlowDiff as FlowDiff
+from gradpath.record._diff import LayerDiff as LayerDiff
+from gradpath.record._diff import QuantityDiff as QuantityDiff
+from gradpath.record._diff import diff as diff
+from gradpath.record._diff import new_findings as new_findings
 from gradpath.record._finding import Expectation as Expectation
 from gradpath.record._finding import Finding as Finding
 from gradpath.record._flow import Edge as Edge
@@ -21,6 +27,7 @@ from gradpath.record._flow import Merge as Merge
 from gradpath.record._flow import Nonlinearity as Nonlinearity
 from gradpath.record._flow import Numerics as Numerics
 from gradpath.record._flow import Parameter as Parameter
+from gradpath.record._flow import Reuse as Reuse
 from gradpath.record._flow import Statistic as Statistic
 from gradpath.record._flow import Unseen as Unseen
 from gradpath.record._net import NetSpec as NetSpec
@@ -38,4 +45,5 @@ from gradpath.record._run import Recipe as Recipe
 from gradpath.record._run import RunRecord as RunRecord
 from gradpath.record._run import Schedule as Schedule
 from gradpath.record._run import Trial as Trial
+from gradpath.record._tables import table_rows as table_rows
 from gradpath.record._whatif import WhatIf as WhatIf

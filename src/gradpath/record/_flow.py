@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gradpath.record._base import Record
 from gradpath.record._finding import Expectation, Finding
@@ -187,6 +187,22 @@ class Nonlinearity(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reuse(Record):
+    """Concatenations that share sources (a dense block): what each source gets back from each consumer.
+
+    The parts are slices of different tensors, so their energies can be compared, but are no shares."""
+
+    sources: tuple[str, ...]
+    """Scope and operation that made each tensor that was concatenated."""
+    consumers: tuple[str, ...]
+    log10_norms: tuple[tuple[float | None, ...], ...]
+    """[source][consumer]: log10 of the norm of the gradient that came back; None where the source was not read."""
+    mean_weights: tuple[tuple[float | None, ...], ...]
+    """[source][consumer]: mean |w| of the weights that read the source (Huang et al. 2017, Fig. 5); None where there
+    are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Statistic(Record):
     """A quantity over several batches."""
 
@@ -235,6 +251,7 @@ class Flow(Record, kind="flow"):
     unseen: Unseen
     parameters: tuple[Parameter, ...] = ()
     nonlinearities: tuple[Nonlinearity, ...] = ()
+    reuse: tuple[Reuse, ...] = ()
     statistics: tuple[Statistic, ...] = ()
     """Over several batches, where asked for; everything else is of the first one."""
     expected: tuple[Expectation, ...] = ()
@@ -249,6 +266,14 @@ class Flow(Record, kind="flow"):
     @property
     def stem_gradient_norm(self) -> float | None:
         return None if self.log10_stem_gradient_norm is None else from_log10(self.log10_stem_gradient_norm)
+
+    def to_pandas(self, table: str = "layers") -> Any:
+        """A table of this flow as a pandas DataFrame: 'layers' (a row per call), 'forks' (a row per edge),
+        'parameters', 'nonlinearities', 'statistics'. Raises UserError for another name, MissingExtraError without
+        pandas."""
+        from gradpath.record._tables import data_frame
+
+        return data_frame(self, table)
 
     def __repr__(self) -> str:
         depth = "-" if self.effective_depth is None else f"{self.effective_depth:.2f}"

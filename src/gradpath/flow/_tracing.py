@@ -1,0 +1,77 @@
+"""The backward pass of one loss, from hooks to the record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradpath.errors import TraceError
+from gradpath.flow._flow_record import flow_record
+from gradpath.flow._forks import ForkMeter, Taps, branch_uses
+from gradpath.flow._forward import Forward
+from gradpath.flow._graph import elements
+from gradpath.flow._heap import reserve
+from gradpath.flow._nonlinearities import nonlinearities
+from gradpath.flow._paths import MeanLength
+from gradpath.flow._reuse import ReuseMeter
+from gradpath.record import Flow
+
+Arrived = tuple[dict[str, Tensor | None], Tensor | None]
+"""What a backward pass brought: the parameters' gradients by name, and the gradient where paths are taken."""
+
+
+class Tracing:
+    """The backward pass of one loss, from hooks to the record."""
+
+    def __init__(self, forward: Forward, quick: bool = False, keep_graph: bool = False) -> None:
+        self.forward, self.meter, self.quick, self.keep_graph = forward, forward.meter, quick, keep_graph
+        self.forks, self.lengths, self.taps = ForkMeter(forward.plans), MeanLength(branch_uses(forward.plans)), Taps()
+        self.forks.attach(self.taps)
+        self.reuse = None if quick else ReuseMeter(forward)
+        if self.reuse is not None:
+            self.lengths.attach(self.taps)
+            self.reuse.attach(self.taps)
+
+    def flow(self, backward: Callable[[], Arrived] | None = None) -> Flow:
+        """Run the pass and read everything off. `backward` runs it in another way and keeps the graph."""
+        roof = self._reserve_heap()
+        units = nonlinearities(self.forward) if not self.quick else ()
+        with self.taps.listening(), self.meter.backward():
+            gradients, gradient_at = (backward or self._take)()
+        if not self.keep_graph:
+            self.meter.release()
+        depth = self._effective_depth(gradient_at)
+        del roof
+        reuse = () if self.reuse is None else self.reuse.finish()
+        return flow_record(self.forward, self.forks, gradients, depth, units, reuse)
+
+    def _effective_depth(self, gradient_at: Tensor | None) -> float | None:
+        if self.quick or gradient_at is None or not self.forward.has_residual_forks:
+            return None
+        return self.lengths.value(self.forward.loss, self.forward.at, gradient_at, self.keep_graph)
+
+    def _reserve_heap(self) -> Tensor | None:
+        """Room for what the passes hold: the gradient of each branch, and a few temporaries of the largest size."""
+        if self.forward.loss.device.type != "cpu":
+            return None
+        held = sum(elements(*node.next_functions[slot]) for node, slot in branch_uses(self.forward.plans))
+        largest = max((math.prod(call.shape) for call in self.meter.calls), default=0)
+        return reserve(2 * self.forward.loss.element_size() * (held + 8 * largest))
+
+    def _take(self) -> Arrived:
+        """Nothing is written to `.grad`."""
+        parameters = self.forward.parameters
+        inputs: list[Any] = [*parameters.values(), self.forward.at]
+        try:
+            found = torch.autograd.grad(self.forward.loss, inputs, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            raise TraceError(f"the backward pass failed: {_first_line(error)}") from error
+        return dict(zip(parameters, found[:-1], strict=True)), found[-1]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

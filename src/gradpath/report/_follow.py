@@ -1,0 +1,167 @@
+"""A watched run as one screen of text: is it still learning, what reaches the first layers, which layers move."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from gradpath import units
+from gradpath.record import (
+    TRACE_REQUEST,
+    Move,
+    WatchEvent,
+    WatchHeader,
+    WatchLog,
+    WatchReport,
+    moves,
+)
+from gradpath.report import _facts as facts
+from gradpath.report._columns import Column
+from gradpath.report._grid import shorten, table, wrap
+from gradpath.report._sparkline import BROKEN, LEVELS, UNREACHED, ZERO
+
+_BEFORE = 20
+"""Reports that 'before' is the median of."""
+_LEAST_DECADES, _LEAST_LOSS = 1.0, 0.05
+"""Least range of the scales, so that what is flat looks flat: decades of gradient, share of the loss."""
+_LABEL = 8
+_RULES = 4
+"""Lines of a table beside its title and rows: two of head, a rule, and a gap."""
+_COLUMNS: tuple[Column[Move], ...] = (
+    Column("layer", lambda move: facts.printable(move.scope), left=True),
+    Column("what", lambda move: move.quantity, left=True, keep=5),
+    Column("times before", lambda move: f"×{units.number(move.ratio, 3)}"),
+)
+
+
+def follow_text(log: WatchLog, width: int = 80, height: int = 24) -> str:
+    """The run as it stands, in lines of at most `width` cells; the table of layers takes what room `height` lines
+    leave it."""
+    header, reports = log.header, log.reports
+    if header is None:
+        return shorten(f"{log.path}: waiting for the first line", width) + "\n"
+    if not reports:
+        return "\n".join([*wrap(_title(log, header), width), "waiting for the first report"]) + "\n"
+    lines = [*_status(log, header, reports), "", *_losses(reports, width), "", *_depth(header, reports, width), ""]
+    lines = [line for text in lines for line in (wrap(text, width) or [""])]
+    events, foot = _events(log, width), _foot(log, header, width)
+    room = height - len(lines) - len(events) - len(foot)
+    return "\n".join([*lines, *_movers(header, reports, room, width), *events, *foot]) + "\n"
+
+
+def _title(log: WatchLog, header: WatchHeader) -> str:
+    where = log.path.parent.name if log.path.name == "watch.jsonl" else log.path.name
+    return f"{facts.printable(where)}: {facts.printable(header.model)}, {facts.counted(len(header.layers), 'layer')}"
+
+
+def _status(log: WatchLog, header: WatchHeader, reports: Sequence[WatchReport]) -> list[str]:
+    last = reports[-1]
+    parts = [f"step {last.step:,}", units.seconds(last.seconds)]
+    if last.loss is not None:
+        parts.append(f"loss {units.number(last.loss, 4)}")
+    if last.learning_rate is not None:
+        parts.append(f"learning rate {units.number(last.learning_rate, 3)}")
+    if last.loss_scale is not None:
+        parts.append(f"loss scale {units.number(last.loss_scale, 5)}")
+    return [_title(log, header), ", ".join(parts)]
+
+
+def _losses(reports: Sequence[WatchReport], width: int) -> list[str]:
+    """The loss over all steps, a column being the mean of its steps."""
+    losses = [loss for report in reports for loss in report.losses]
+    if not losses:
+        return ["Loss: step() was called without one"]
+    values = _grouped(losses, width - 2)
+    finite = [value for value in values if isinstance(value, float)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    least = _LEAST_LOSS * abs(high)
+    scale = f" ({units.number(low, 3)} to {units.number(high, 3)})" if finite else ""
+    return [f"Loss of {facts.counted(len(losses), 'step')}{scale}", f"  {_bars(values, low, high, least)}"]
+
+
+def _depth(header: WatchHeader, reports: Sequence[WatchReport], width: int) -> list[str]:
+    """Gradient RMS from stem to head, now and before, on one scale."""
+    places = [i for i, layer in enumerate(header.layers) if layer.weighted] or list(range(len(header.layers)))
+    room = width - 2 - _LABEL
+    now = [reports[-1].log10_gradient_rms[i] for i in places]
+    rows = {"now": _levels(now, room)}
+    earlier = reports[-1 - _BEFORE : -1]
+    if earlier:
+        rows = {"before": _levels([_median([r.log10_gradient_rms[i] for r in earlier]) for i in places], room)} | rows
+    finite = [value for row in rows.values() for value in row if isinstance(value, float)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    scale = f"10^{low:.1f} to 10^{high:.1f}, log scale" if finite else "no finite value"
+    lines = [f"Gradient RMS, stem to head ({scale})"]
+    return lines + [f"  {name:<{_LABEL}}{_bars(row, low, high, _LEAST_DECADES)}" for name, row in rows.items()]
+
+
+def _movers(header: WatchHeader, reports: Sequence[WatchReport], room: int, width: int) -> list[str]:
+    """The layers furthest from their own running median, one row each."""
+    found = moves(header, reports[:-1], reports[-1])
+    if not found:
+        return ["Which layers move: known after five reports"][: max(room, 0)]
+    best = {move.scope: move for move in reversed(found)}
+    title = wrap("Layers that move most, against the median of the reports before", width)
+    rows = sorted(best.values(), key=lambda move: move.size, reverse=True)[: max(room - len(title) - _RULES, 0)]
+    return [*title, *table(_COLUMNS, rows, width)[0], ""] if rows else []
+
+
+def _events(log: WatchLog, width: int) -> list[str]:
+    last: Sequence[WatchEvent] = log.events[-2:]
+    skipped = [step for report in log.reports for step in report.skipped_steps]
+    lines = [f"step {event.step:,}: {event.what}: {facts.printable(event.text)}" for event in last]
+    if skipped:
+        lines.append(f"{facts.counted(len(skipped), 'step')} skipped, gradients not finite; the last: {skipped[-1]:,}")
+    if log.broken:
+        lines.append(f"{facts.counted(log.broken, 'line')} of the file could not be read")
+    return [line for text in lines for line in wrap(text, width, indent="  ")[:3]]
+
+
+def _foot(log: WatchLog, header: WatchHeader, width: int) -> list[str]:
+    last = log.reports[-1]
+    cost = "not known yet" if last.overhead is None else units.percent(last.overhead)
+    bound = f"aim {units.percent(header.max_overhead)}" if header.every is None else "fixed period"
+    text = (
+        f"a sample every {facts.counted(last.period, 'step')}; overhead {cost} ({bound}); "
+        f"touch {TRACE_REQUEST} in the folder to trace the next step"
+    )
+    return wrap(text, width, indent="  ")
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return statistics.median(known) if known else None
+
+
+def _grouped(values: Sequence[float], columns: int) -> list[float | str]:
+    """Means of consecutive values; the sign for what is not finite where one of them is not."""
+    count = max(min(columns, len(values)), 1)
+    groups = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
+    means = [sum(group) / len(group) for group in groups]
+    return [mean if math.isfinite(mean) else BROKEN for mean in means]
+
+
+def _levels(values: Sequence[float | None], columns: int) -> list[float | str]:
+    """Log10 values as columns; signs for zero, what is not finite and what no gradient reached."""
+    count = max(min(columns, len(values)), 1)
+    groups = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
+    return [_level(group) for group in groups]
+
+
+def _level(group: Sequence[float | None]) -> float | str:
+    known = [value for value in group if value is not None]
+    if any(math.isnan(value) or value == math.inf for value in known):
+        return BROKEN
+    finite = [value for value in known if value > -math.inf]
+    return sum(finite) / len(finite) if finite else ZERO if known else UNREACHED
+
+
+def _bars(values: Sequence[float | str], low: float, high: float, least: float) -> str:
+    span, middle = max(high - low, least) or 1.0, (low + high) / 2
+
+    def bar(value: float) -> str:
+        place = (value - middle) / span + 0.5
+        return LEVELS[min(max(int(place * len(LEVELS)), 0), len(LEVELS) - 1)]
+
+    return "".join(value if isinstance(value, str) else bar(value) for value in values)

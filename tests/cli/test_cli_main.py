@@ -140,7 +140,7 @@ def test_train_then_eval(tiny, tmp_path):
         (("explain", "residul"), "residual"),
         (("explain", "plain", "--set", "w9=1"), "w9"),
         (("explain", "plain", "--output", "x.bmp"), "x.bmp"),
-        (("nonsense",), "there are: explain, compare"),
+        (("nonsense",), "there are: trace, paths"),
         (("expain",), "did you mean 'explain'?"),
         (("compare", "--epochs", "x"), "gradpath compare --help"),
         (("compare", "--seed", "99999999999999999999999"), "--seed"),

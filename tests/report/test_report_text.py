@@ -85,7 +85,7 @@ def test_the_finding_comes_first_and_advice_last() -> None:
 
 def test_flow_text_begins_with_effective_depth_and_folds_the_forks() -> None:
     text = flow_text(TRACED)
-    assert text.startswith("mine: 56 layers, but the gradient passes 5.31 of 27 branches")
+    assert text.startswith("No finding. mine: 56 layers, but the gradient passes 5.31 of 27 branches")
     assert "… 19 more" in text and "stages.0: relu" in text and "stages.26: relu" in text
     assert "stages.13: relu" not in text
     assert "at 14x14: gradient energy ×" in text and "skip share 62.0 %" in text
@@ -182,6 +182,6 @@ def test_paths_that_cancel_have_no_average_in_the_table() -> None:
 
 def test_one_of_anything_is_singular() -> None:
     small = dataclasses.replace(flow(1.0, depth=9, forks=1, effective_depth=0.5), model="m")
-    assert flow_text(small).startswith("m: 9 layers, but the gradient passes 0.5 of 1 branch on average")
+    assert flow_text(small).startswith("No finding. m: 9 layers, but the gradient passes 0.5 of 1 branch on average")
     assert "mean over 1 residual fork;" in flow_text(small, 100)
     assert "hardly changes" in flow_text(small).replace("\n", " ")

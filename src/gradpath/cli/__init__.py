@@ -15,6 +15,14 @@ from gradpath.cli._console import make_safe, tell
 from gradpath.errors import GradpathError
 
 _DOORS = {  # door → command → (module, one line)
+    "Look": {
+        "trace": ("trace", "where the gradient of your model goes: verdict, where, why, what would cure it"),
+        "paths": ("paths", "the gradient by the length of its paths: how many branches deep the net really is"),
+        "diff": ("diff", "two flows side by side, with an exit code for CI"),
+        "report": ("report", "show a saved record again, as text, picture or page"),
+        "follow": ("follow", "a run that gradpath.watch is writing, as it goes"),
+        "view": ("view", "open a record's page in a browser, here or over ssh"),
+    },
     "Learn": {
         "explain": ("explain", "the chain rule, gate by gate: a circuit with its numbers, step by step"),
         "compare": ("compare", "train plain, residual and dense nets side by side, and say what was seen"),
@@ -27,7 +35,7 @@ _DOORS = {  # door → command → (module, one line)
 # How long an OpenMP thread spins at a barrier before it sleeps. The default is long: where another process takes a
 # core, a training step then takes ten times as long (docs/log.md). Must be set before torch is imported.
 _SPIN = "20000"
-_LOOK = "Look: in Python, gradpath.trace(model, batch, criterion) shows where the gradient of your own model goes."
+_LOOK = "In Python: gradpath.trace(model, batch, criterion), and print(gradpath.render(flow))."
 
 
 class _Doors(click.Group):

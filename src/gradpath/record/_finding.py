@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from gradpath.record._base import Record
+
+FINDING_KINDS = (
+    "not finite",
+    "no gradient",
+    "vanishing",
+    "exploding",
+    "starving layer",
+    "dead units",
+    "saturated units",
+    "silent skip",
+    "silent branch",
+    "norm eats the signal",
+    "float16 underflow",
+    "shattered gradients",
+)
+"""What a finding can be about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,12 +32,19 @@ class Expectation(Record):
     rule: str
     """'ReLU σ²/2', 'tanh χ₁', 'BatchNorm in a plain net π/(π−1)' …"""
     energy_gain: float
-    """Expected factor of gradient energy per weighted layer, going backward."""
+    """Expected factor of gradient energy per weighted layer (or block: see `unit`), going backward."""
     tolerance: float
     """Relative: measured values within energy_gain · (1 ± tolerance) are explained by the rule."""
     measured: float
     source: str
     """Where the formula is from."""
+    unit: Literal["layer", "block"] = "layer"
+    """block: of the gradient at residual forks, from one to the next."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether the measured value lies within the band: only then is the rule the cause."""
+        return abs(self.measured / self.energy_gain - 1) <= self.tolerance if self.energy_gain else False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +52,7 @@ class Finding(Record):
     """One thing that is wrong, with its evidence and a remedy. Ranked: the first of a flow is the worst."""
 
     kind: str
-    """'vanishing', 'exploding', 'dead units', 'saturated units', 'starving layer', 'silent skip' …"""
+    """One of FINDING_KINDS."""
     where: str
     """The layers or the operation, as `model.named_modules()` has them; '' for the whole model."""
     sentence: str
@@ -38,6 +62,6 @@ class Finding(Record):
     remedy: str
     """What to change."""
     severity: float
-    """Decades: how far beyond its threshold the measured ratio is."""
+    """Decades: how far beyond its threshold the measured ratio is; 100 where there is no gradient or no number."""
     cures: tuple[str, ...] = ()
     """Changes to the model worth trying, in the words of `--try`: 'init=he', 'skip=every:2' …"""

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from gradpath.record._base import Record
 from gradpath.record._finding import Expectation, Finding
 
-EdgeKind = Literal["skip", "gated", "projection", "branch"]
+EdgeKind = Literal["skip", "gated", "projection", "branch", "exit"]
+"""exit: it does not lead to the fork's merge, but to another loss or stream; path lengths do not count it."""
 ForkKind = Literal["residual", "inner", "shared", "other"]
 Merge = Literal["add", "concat", "multiply", "other"]
 
@@ -184,6 +185,8 @@ class Nonlinearity(Record):
     """Share of elements that are off."""
     dead_units: float
     """Share of units (channels; features where there are no channels) that are off for every sample and position."""
+    units: int | None = None
+    """Number of units."""
 
 
 @dataclass(frozen=True, kw_only=True)

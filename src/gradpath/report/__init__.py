@@ -9,12 +9,17 @@ from typing import Any, overload
 from gradpath.errors import UserError
 from gradpath.record import Record, write_whole
 from gradpath.report._advice import next_steps as next_steps
+from gradpath.report._diff_text import diff_markdown as diff_markdown
+from gradpath.report._diff_text import diff_text as diff_text
 from gradpath.report._finding import Finding as Finding
-from gradpath.report._formats import FORMATS, writer
+from gradpath.report._flow_text import flow_text as flow_text
+from gradpath.report._formats import FORMATS as FORMATS
 from gradpath.report._formats import as_text as as_text
+from gradpath.report._formats import writer
+from gradpath.report._markdown import flow_markdown as flow_markdown
 from gradpath.report._page import Page as Page
+from gradpath.report._paths_text import paths_markdown as paths_markdown
 from gradpath.report._text import comparison_text as comparison_text
-from gradpath.report._text import flow_text as flow_text
 from gradpath.report._text import run_text as run_text
 from gradpath.report._verdict import findings as findings
 from gradpath.report._verdict import paragraph as paragraph

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from gradpath.errors import UserError
-from gradpath.record import CircuitRecord, Comparison, Flow, Record, RunRecord
-from gradpath.report import _columns as columns
+from gradpath.record import CircuitRecord, Comparison, Flow, FlowDiff, PathLengths, Record, RunRecord, WhatIf
+from gradpath.report import _csv as csv
 from gradpath.report import _text as text
-from gradpath.report._columns import Column
+from gradpath.report._diff_text import diff_markdown, diff_text
+from gradpath.report._flow_text import flow_text
+from gradpath.report._markdown import flow_markdown
+from gradpath.report._paths_text import paths_markdown, paths_text
+from gradpath.report._whatif_text import whatif_text
 
 Writer = Callable[[Any], bytes]
 DEFAULT_WIDTH = 80
+_TEXTS: dict[type[Record], Callable[[Any, int], str]] = {
+    Comparison: text.comparison_text,
+    Flow: flow_text,
+    FlowDiff: diff_text,
+    PathLengths: paths_text,
+    RunRecord: text.run_text,
+    WhatIf: whatif_text,
+}
 
 
 def as_text(record: Record, width: int = DEFAULT_WIDTH) -> str:
@@ -23,12 +33,8 @@ def as_text(record: Record, width: int = DEFAULT_WIDTH) -> str:
         from gradpath.report.circuit import circuit_text
 
         return circuit_text(record, width)
-    if isinstance(record, Comparison):
-        return text.comparison_text(record, width)
-    if isinstance(record, Flow):
-        return text.flow_text(record, width)
-    if isinstance(record, RunRecord):
-        return text.run_text(record, width)
+    if type(record) in _TEXTS:
+        return _TEXTS[type(record)](record, width)
     raise UserError(f"cannot show a {type(record).__name__} as text: it is a specification or a part, save it as .json")
 
 
@@ -64,31 +70,33 @@ def _circuit_svg(record: CircuitRecord) -> bytes:
     return circuit_svg(record).encode()
 
 
-def _net_csv(record: Comparison) -> bytes:
-    return _csv(columns.NET_COLUMNS, record.nets)
+def _flow_md(record: Flow) -> bytes:
+    return flow_markdown(record).encode()
 
 
-def _layer_csv(record: Flow) -> bytes:
-    return _csv(columns.LAYER_COLUMNS, record.layers)
+def _diff_md(record: FlowDiff) -> bytes:
+    return diff_markdown(record).encode()
 
 
-def _epoch_csv(record: RunRecord) -> bytes:
-    return _csv(columns.EPOCH_COLUMNS, list(enumerate(record.epochs, 1)))
-
-
-def _csv(heads: Sequence[Column[Any]], rows: Iterable[Any]) -> bytes:
-    """Raw values under names with units; an empty field where there is none."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([column.key for column in heads])
-    writer.writerows([[(c.value or c.cell)(row) for c in heads] for row in rows])
-    return file.getvalue().encode()
+def _paths_md(record: PathLengths) -> bytes:
+    return paths_markdown(record).encode()
 
 
 FORMATS: dict[type[Record], dict[str, Writer]] = {
-    Comparison: {"html": _html, "png": _png, "svg": _drawn_svg, "txt": _text, "csv": _net_csv, "json": _json},
-    Flow: {"html": _html, "png": _png, "svg": _drawn_svg, "txt": _text, "csv": _layer_csv, "json": _json},
-    RunRecord: {"txt": _text, "csv": _epoch_csv, "json": _json},
+    Comparison: {"html": _html, "png": _png, "svg": _drawn_svg, "txt": _text, "csv": csv.net_csv, "json": _json},
+    Flow: {
+        "html": _html,
+        "png": _png,
+        "svg": _drawn_svg,
+        "txt": _text,
+        "csv": csv.layer_csv,
+        "json": _json,
+        "md": _flow_md,
+    },
+    FlowDiff: {"txt": _text, "csv": csv.diff_csv, "json": _json, "md": _diff_md},
+    PathLengths: {"txt": _text, "csv": csv.paths_csv, "json": _json, "md": _paths_md},
+    WhatIf: {"txt": _text, "json": _json},
+    RunRecord: {"txt": _text, "csv": csv.epoch_csv, "json": _json},
     CircuitRecord: {"html": _html, "svg": _circuit_svg, "txt": _text, "json": _json},
 }
 

@@ -12,6 +12,7 @@ from gradpath.record import CircuitRecord, Comparison, Flow, Recipe, Record
 from gradpath.report import _columns as columns
 from gradpath.report import _facts as facts
 from gradpath.report import _figures as figures
+from gradpath.report import _flow_text as flow_words
 from gradpath.report import _svg as svg
 from gradpath.report import _text as text
 from gradpath.report._advice import next_steps
@@ -135,12 +136,12 @@ def _flow(flow: Flow) -> Markup:
     charts = [_figure(figures.PROFILE_TITLE, svg.profile(shown), _profile_note(shown))]
     if bars:
         charts.append(_figure(figures.SHARE_TITLE, svg.shares(bars), f"{figures.SHARE_NOTE}. Dashed: 100 %."))
-    unseen = text.unseen_lines(flow.unseen)[2:]  # without the blank line and the title of the text version
+    unseen = flow_words.unseen_lines(flow.unseen)[2:]  # without the blank line and the title of the text version
     return joined(
         element("p", f"{flow.dtype}, {flow.mode} mode, {flow.device}", class_="setting"),
         element("div", *charts, class_="figures"),
         element("h2", "In numbers"),
-        element("ul", *(element("li", line) for line in text.flow_facts(flow)), class_="findings"),
+        element("ul", *(element("li", line) for line in flow_words.flow_facts(flow)), class_="findings"),
         element("h2", "Not seen"),
         element("ul", *(element("li", line) for line in unseen), class_="findings")
         if unseen

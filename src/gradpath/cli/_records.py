@@ -1,0 +1,27 @@
+"""Records that a command is given: a file, or the run folder that holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gradpath.errors import RecordError
+from gradpath.record import Flow, Record, read
+
+NAMES = ("flow.json", "paths.json", "diff.json", "compare.json", "run.json")
+"""What a run folder calls its records, those asked for first."""
+
+
+def read_any(path: Path) -> tuple[Record, Path]:
+    """The record of a file or of a folder, and its file. Raises RecordError where there is none."""
+    file = next((path / name for name in NAMES if (path / name).is_file()), path) if path.is_dir() else path
+    if file.is_dir():
+        raise RecordError(f"{path}: holds no record ({', '.join(NAMES)}): name the file")
+    return read(file), file
+
+
+def read_flow(path: Path) -> Flow:
+    """The flow in a file or in a run folder. Raises RecordError for another kind of record."""
+    record, file = read_any(path)
+    if not isinstance(record, Flow):
+        raise RecordError(f"{file}: holds a {type(record).__name__}, not a flow: gradpath trace --output writes one")
+    return record

@@ -1,0 +1,50 @@
+"""Records as CSV: raw values under names with units; an empty field where there is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gradpath.record import Comparison, Flow, FlowDiff, PathLengths, RunRecord, table_rows
+from gradpath.record._tables import plain_rows
+from gradpath.report import _columns as columns
+from gradpath.report._columns import Column
+
+
+def net_csv(record: Comparison) -> bytes:
+    return _of_columns(columns.NET_COLUMNS, record.nets)
+
+
+def epoch_csv(record: RunRecord) -> bytes:
+    return _of_columns(columns.EPOCH_COLUMNS, list(enumerate(record.epochs, 1)))
+
+
+def layer_csv(record: Flow) -> bytes:
+    """The rows of `Flow.to_pandas()`."""
+    return _of_rows(table_rows(record, "layers"))
+
+
+def diff_csv(record: FlowDiff) -> bytes:
+    return _of_rows(list(plain_rows(record.layers)))
+
+
+def paths_csv(record: PathLengths) -> bytes:
+    shares: Sequence[float | None] = record.shares or (None,) * len(record.lengths)
+    columns = zip(record.lengths, shares, record.norm_masses, record.log10_norms, strict=True)
+    return _written([("length", "share", "norm_mass", "log10_norm"), *columns])
+
+
+def _of_rows(rows: Sequence[dict[str, Any]]) -> bytes:
+    return _written([list(rows[0])] + [list(row.values()) for row in rows] if rows else [])
+
+
+def _of_columns(heads: Sequence[Column[Any]], rows: Iterable[Any]) -> bytes:
+    return _written([[c.key for c in heads], *([(c.value or c.cell)(row) for c in heads] for row in rows)])
+
+
+def _written(rows: Iterable[Sequence[Any]]) -> bytes:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue().encode()

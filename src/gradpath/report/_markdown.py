@@ -1,0 +1,56 @@
+"""Records as Markdown: tables and text that nothing in a record can break out of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from gradpath.record import Flow, WhatIf
+from gradpath.report import _columns as columns
+from gradpath.report import _facts as facts
+from gradpath.report import _flow_text as words
+from gradpath.report._columns import Column
+from gradpath.report._headline import flow_headline
+from gradpath.report._sparkline import sparkline
+
+T = TypeVar("T")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~@!])")
+_SPARKLINE_WIDTH = 80
+
+
+def plain(text: str) -> str:
+    """Untrusted text as Markdown that shows it as it is."""
+    return _SPECIAL.sub(r"\\\1", facts.printable(text))
+
+
+def markdown_table(heads: Sequence[Column[T]], rows: Iterable[T]) -> str:
+    """A pipe table; numbers stand right."""
+    titles = [column.head.replace("/ ", "/").replace("- ", "") for column in heads]
+    lines = [titles, ["---" if column.left else "---:" for column in heads]]
+    lines += [[plain(column.cell(row)) for column in heads] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def flow_markdown(flow: Flow, tried: Sequence[WhatIf] = ()) -> str:
+    """The verdict with its details, the other findings, the numbers, the least-fed layers."""
+    parts = [f"### {plain(words.verdict(flow))}"]
+    if flow.findings:
+        worst, *others = flow.findings
+        parts.append(_bullets(f"**{label}** {plain(text)}" for label, text in words.details(worst, tried)))
+        parts.append(_bullets(f"also {plain(words.finding_title(other))}" for other in others))
+        parts.append(plain(flow_headline(flow)))
+    else:
+        parts.append(_bullets(f"**tried** {plain(line)}" for line in words.tried_lines(tried)))
+    if profile := sparkline(flow.layers, _SPARKLINE_WIDTH):
+        parts.append("```text\n" + "\n".join(facts.printable(line) for line in profile) + "\n```")
+    parts.append(_bullets(plain(line) for line in words.flow_facts(flow)))
+    if worst_fed := words.worst_layers(flow.layers):
+        parts += ["Layers that the least gradient reaches:", markdown_table(columns.LAYER_COLUMNS, worst_fed)]
+    rest = [*words.statistics_lines(flow.statistics), *words.unseen_lines(flow.unseen)[2:]]
+    parts.append(_bullets(plain(line) for line in rest if line))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

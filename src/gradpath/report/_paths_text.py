@@ -1,0 +1,188 @@
+"""Path lengths as plain text and Markdown: a bar for each length, effective depth first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gradpath import units
+from gradpath.record import PathLengths, PathsAt
+from gradpath.report import _columns as columns
+from gradpath.report import _facts as facts
+from gradpath.report._columns import Column
+from gradpath.report._grid import shorten, table, wrap
+from gradpath.report._markdown import markdown_table, plain
+
+ROWS = 24
+"""Bars at most; more lengths than that are shown several to a bar."""
+LEAST_MASS = 5e-4
+"""Shorter and longer lengths that hold less of the norm mass than this are left out."""
+DEPTHS = 20
+"""Rows of the heat map at most."""
+QUANTILES = (0.05, 0.5, 0.95)
+_SHADES = " ░▒▓█"
+_WIDEST_BAR = 40
+_SCOPE_WIDTH = 24
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One length, or several that follow each other."""
+
+    first: int
+    last: int
+    mass: float
+    """Part of the norm mass, 0 to 1."""
+    share: float | None
+
+    @property
+    def name(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+
+
+def paths_text(record: PathLengths, width: int = 80) -> str:
+    """Effective depth, a bar for each length with its signed share, quantiles, the error against autograd."""
+    lines = [*wrap(paths_headline(record), width), ""]
+    for line in paths_facts(record):
+        lines += wrap(line, width, indent="  ")
+    if record.lengths:
+        lines += ["", *wrap(_title(record), width), *_bar_lines(record, width)]
+    if record.by_depth:
+        lines += ["", *wrap(_DEPTH_TITLE.format(unit=record.unit), width), *_heat_lines(record.by_depth, width)]
+    notes = [line for note in record.notes for line in wrap(f"note: {facts.printable(note)}", width, indent="  ")]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def paths_markdown(record: PathLengths) -> str:
+    """The same as Markdown."""
+    parts = [f"### {plain(paths_headline(record))}"]
+    parts.append("\n".join(f"- {plain(line)}" for line in (*paths_facts(record), *record.notes)))
+    if record.lengths:
+        parts += [plain(_title(record)), markdown_table(_bar_columns(record), bars(record))]
+    return "\n\n".join(parts) + "\n"
+
+
+def paths_headline(record: PathLengths) -> str:
+    """'Network at stem.conv: 8.4 branches deep; …' in the words that fit the unit and the method."""
+    place = f"{facts.printable(record.model)} at {facts.printable(record.at)}"
+    if record.method == "veit":
+        return f"{place}: path-norm mass by sampling (Veit et al. 2016); not additive, not to be compared with shares"
+    if record.unit == "branches" and not record.branches:
+        return f"{place}: no residual fork, so there is no branch to pass (--unit layers counts layers)"
+    if record.mean_length is None:
+        return f"{place}: no mean path length: the gradient is 0"
+    if not 0 <= record.mean_length <= _longest(record):
+        return f"{place}: paths of opposite sign cancel, so their mean length ({_mean(record)}) says nothing"
+    depth = record.effective_depth
+    deep = "" if depth is None or record.unit == "branches" else f"; {units.number(depth, 3)} branches deep"
+    if record.unit == "branches":
+        passed = f"{_mean(record)} of {facts.counted(record.branches, 'branch', 'branches')}"
+        longest = "" if record.longest_path is None else f"; its longest path has {record.longest_path} layers"
+        return f"{place}: the gradient passes {passed} on average{longest}"
+    return f"{place}: the gradient passes {_mean(record)} {record.unit} on average{deep}"
+
+
+def _longest(record: PathLengths) -> float:
+    known = [record.lengths[-1] if record.lengths else None, record.longest_path, record.branches]
+    return max(value for value in known if value is not None)
+
+
+def _mean(record: PathLengths) -> str:
+    return units.number(record.mean_length, 3)
+
+
+def paths_facts(record: PathLengths) -> Iterator[str]:
+    """Quantiles, spread, shortest and longest path, the error of the sum."""
+    if record.lengths and any(record.norm_masses):
+        found = ", ".join(f"{100 * q:.0f} %: {record.quantile(q)}" for q in QUANTILES)
+        yield f"quantiles of the norm mass, in {record.unit}: {found}"
+    if record.deviation is not None:
+        yield f"standard deviation of the length: {units.number(record.deviation, 3)}"
+    if record.shortest_path is not None and record.longest_path is not None:
+        yield f"shortest gradient path {facts.counted(record.shortest_path, 'layer')}, longest {record.longest_path}"
+    yield f"gradient norm {columns.log10_text(record.log10_gradient_norm)}"
+    if record.relative_error is not None:
+        error = f"within {facts.ratio_text(record.relative_error, 2)}" if record.relative_error else "exactly"
+        yield f"the parts sum to autograd's own gradient {error}{_left(record)}"
+    if record.samples:
+        yield f"{facts.counted(record.samples, 'path')} sampled for each length, seed {record.seed}"
+
+
+def _left(record: PathLengths) -> str:
+    return f" (tolerance {units.number(record.tolerance)} left out {record.dropped:,} parts)" if record.dropped else ""
+
+
+def _title(record: PathLengths) -> str:
+    if record.method == "veit":
+        return f"Path-norm mass by length in {record.unit}"
+    hidden = len(record.lengths) - sum(1 for length in record.lengths if _shown(length, bars(record)))
+    rest = f" ({hidden} lengths with less than {100 * LEAST_MASS:.2g} % each left out)" if hidden else ""
+    return f"Norm mass (bar) and signed share of the gradient by path length, in {record.unit}{rest}"
+
+
+def _shown(length: int, shown: Sequence[Bar]) -> bool:
+    return shown[0].first <= length <= shown[-1].last
+
+
+def bars(record: PathLengths) -> list[Bar]:
+    """The lengths from the first to the last that holds something, several to a bar where they are more than fit."""
+    masses = record.norm_masses
+    shares: Sequence[float | None] = record.shares or (None,) * len(masses)
+    seen = [i for i, mass in enumerate(masses) if mass >= LEAST_MASS] or [0]
+    step = -(-(seen[-1] + 1 - seen[0]) // ROWS)
+    found = []
+    for start in range(seen[0], seen[-1] + 1, step):
+        part = slice(start, min(start + step, seen[-1] + 1))
+        known = [share for share in shares[part] if share is not None]
+        lengths = record.lengths[part]
+        found.append(Bar(lengths[0], lengths[-1], sum(masses[part]), sum(known) if known else None))
+    return found
+
+
+def _bar_columns(record: PathLengths, bar_width: int = 0) -> tuple[Column[Bar], ...]:
+    most = max((bar.mass for bar in bars(record)), default=0.0) or 1.0
+    drawn = Column[Bar]("", lambda bar: "█" * round(bar.mass / most * bar_width), left=True)
+    share = Column[Bar]("share", lambda bar: facts.percent_text(bar.share))
+    return (
+        Column[Bar](record.unit, lambda bar: bar.name, left=True),
+        Column[Bar]("norm mass", lambda bar: facts.percent_text(bar.mass)),
+        *([share] if record.shares is not None else []),
+        *([drawn] if bar_width else []),
+    )
+
+
+def _bar_lines(record: PathLengths, width: int) -> list[str]:
+    room = max(min(width - 40, _WIDEST_BAR), 8)
+    return table(_bar_columns(record, room), bars(record), width)[0]
+
+
+_DEPTH_TITLE = "By depth: mean length and norm mass over the length in {unit} (darker: more), stem first"
+
+
+def _heat_lines(places: Sequence[PathsAt], width: int) -> list[str]:
+    """A row for each layer (evenly picked where there are many): where its norm mass lies, from 0 to the longest."""
+    count = min(len(places), DEPTHS)
+    picked = [places[i * (len(places) - 1) // max(count - 1, 1)] for i in range(count)]
+    longest = max((max(place.lengths, default=0) for place in places), default=0)
+    scope = min(max(len(facts.printable(place.scope)) for place in picked), _SCOPE_WIDTH)
+    cells = max(min(width - scope - 12, longest + 1), 4)
+    lines = []
+    for place in picked:
+        mean = units.number(place.mean_length, 3)
+        name = shorten(facts.printable(place.scope), scope)
+        lines.append(f"{name:<{scope}} {mean:>7}  |{_shaded(place, longest, cells)}|"[:width])
+    return [*lines, f"{'':<{scope}} {'':>7}   0{longest:>{cells - 1}}"[:width]]
+
+
+def _shaded(place: PathsAt, longest: int, cells: int) -> str:
+    masses = [0.0] * cells
+    for length, norm in zip(place.lengths, _scaled(place), strict=True):
+        masses[length * cells // (longest + 1)] += norm
+    most = max(masses, default=0.0) or 1.0
+    return "".join(_SHADES[min(-(-int(1000 * mass / most) * (len(_SHADES) - 1) // 1000), 4)] for mass in masses)
+
+
+def _scaled(place: PathsAt) -> list[float]:
+    """Norms relative to the largest, which may itself lie below the smallest float."""
+    largest = max(place.log10_norms, default=0.0)
+    return [10.0 ** (value - largest) if value > float("-inf") else 0.0 for value in place.log10_norms]

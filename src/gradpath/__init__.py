@@ -12,6 +12,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "trace": "gradpath.flow",
+    "paths": "gradpath.flow",
+    "whatif": "gradpath.flow",
+    "watch": "gradpath.flow",
+    "assert_healthy": "gradpath.flow",
     "circuit": "gradpath.circuits",
     "compare": "gradpath.cli._jobs",
     "train": "gradpath.training",
@@ -26,7 +30,11 @@ __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 if TYPE_CHECKING:
     from gradpath.circuits import circuit as circuit
     from gradpath.cli._jobs import compare as compare
+    from gradpath.flow import assert_healthy as assert_healthy
+    from gradpath.flow import paths as paths
     from gradpath.flow import trace as trace
+    from gradpath.flow import watch as watch
+    from gradpath.flow import whatif as whatif
     from gradpath.nets import build as build
     from gradpath.nets import load_weights as load_weights
     from gradpath.record import NetSpec as NetSpec

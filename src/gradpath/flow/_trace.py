@@ -9,6 +9,7 @@ from torch import nn
 
 from gradpath.errors import TraceError
 from gradpath.flow._context import TraceContext
+from gradpath.flow._findings import diagnosed
 from gradpath.flow._forward import Place, forward_passes
 from gradpath.flow._statistics import statistics
 from gradpath.flow._tracing import Tracing
@@ -73,7 +74,7 @@ def trace(
         source_lines: note file and line of each fork's merge and of each edge's consumer (about 5 times the time).
         batches: more batches of the same form; the record then holds the mean and standard error over all of them.
         quick: layers and forks alone: no effective depth (one more backward pass), nothing about single elements
-            (zeros, what float16 would lose, dead and saturated units), no map of reuse.
+            (zeros, what float16 would lose, dead and saturated units), no map of reuse, no findings.
 
     Returns: a `Flow` record; for a step with several losses, a dictionary of them. Definitions: docs/definitions.md.
 
@@ -91,4 +92,6 @@ def trace(
 
     found = [flows(one) for one in (batch, *batches)]
     records = {name: statistics([each[name] for each in found]) for name in found[0]}
+    if not quick:
+        records = {name: diagnosed(model, flow, batch, criterion, step) for name, flow in records.items()}
     return records[""] if list(records) == [""] else records

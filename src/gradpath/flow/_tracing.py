@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from gradpath.errors import TraceError
+from gradpath.flow._findings import with_findings
 from gradpath.flow._flow_record import flow_record
 from gradpath.flow._forks import ForkMeter, Taps, branch_uses
 from gradpath.flow._forward import Forward
 from gradpath.flow._graph import elements
 from gradpath.flow._heap import reserve
+from gradpath.flow._mean_length import MeanLength
 from gradpath.flow._nonlinearities import nonlinearities
-from gradpath.flow._paths import MeanLength
 from gradpath.flow._reuse import ReuseMeter
 from gradpath.record import Flow
 
@@ -47,7 +48,8 @@ class Tracing:
         depth = self._effective_depth(gradient_at)
         del roof
         reuse = () if self.reuse is None else self.reuse.finish()
-        return flow_record(self.forward, self.forks, gradients, depth, units, reuse)
+        flow = flow_record(self.forward, self.forks, gradients, depth, units, reuse)
+        return flow if self.quick else with_findings(self.forward.model, flow)
 
     def _effective_depth(self, gradient_at: Tensor | None) -> float | None:
         if self.quick or gradient_at is None or not self.forward.has_residual_forks:

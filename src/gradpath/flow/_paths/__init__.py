@@ -1,0 +1,1 @@
+"""The gradient at one tensor by the length of the paths it took."""

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "memory": {"kernels", "nets", "record"},
     "training": {"memory", "kernels", "nets", "flow", "record"},
     "__main__": {"cli"},
+    "pytest_plugin": {"flow"},
     "cli": {"training", "memory", "kernels", "nets", "flow", "report", "circuits", "record"},
 }
 WITHOUT_TORCH = ("record", "circuits", "report")

@@ -1,0 +1,100 @@
+"""Findings: pure rules from a flow to sentences. Thresholds are ratios; docs/findings.md says where each is from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from gradpath.flow._findings._depth import exploding, starving, vanishing
+from gradpath.flow._findings._not_finite import first_not_finite
+from gradpath.flow._findings._numbers import float16_underflow, no_gradient, not_finite
+from gradpath.flow._findings._skips import silent_branch, silent_skip
+from gradpath.flow._findings._theory import expectations
+from gradpath.flow._findings._units import dead_units, norm_eats_signal, saturated_units
+from gradpath.record import Finding, Flow
+
+Rule = Callable[[Flow], list[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    not_finite,
+    no_gradient,
+    float16_underflow,
+    dead_units,
+    saturated_units,
+    norm_eats_signal,
+    silent_skip,
+    silent_branch,
+    starving,
+    vanishing,
+    exploding,
+)
+
+KINDS = (
+    "not finite",
+    "no gradient",
+    "float16 underflow",
+    "dead units",
+    "saturated units",
+    "norm eats the signal",
+    "silent skip",
+    "silent branch",
+    "starving layer",
+    "vanishing",
+    "exploding",
+    "shattered gradients",
+)
+"""All kinds of findings; the last one only where it is asked for."""
+
+# cause → what follows from it and is not told apart
+CONSEQUENCES: dict[str, tuple[str, ...]] = {
+    "dead units": ("starving layer", "silent branch", "vanishing"),
+    "norm eats the signal": ("starving layer", "vanishing"),
+    "float16 underflow": ("starving layer", "vanishing", "silent branch"),
+    "no gradient": ("starving layer",),
+    "saturated units": ("starving layer",),
+    "exploding": ("silent skip",),
+}
+
+
+def findings(flow: Flow) -> tuple[Finding, ...]:
+    """What is wrong with a flow, worst first; causes without what merely follows from them. Empty when healthy."""
+    found = [finding for rule in RULES for finding in rule(flow)]
+    told = {finding.kind for finding in found}
+    if "not finite" in told:  # no other number can be trusted
+        return ranked(finding for finding in found if finding.kind == "not finite")
+    hidden = {kind for cause in told for kind in CONSEQUENCES.get(cause, ())}
+    return ranked(finding for finding in found if finding.kind not in hidden)
+
+
+def ranked(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Worst first; those of one severity stay in the order of the rules."""
+    return tuple(sorted(found, key=lambda finding: -finding.severity))
+
+
+def with_findings(model: nn.Module, flow: Flow) -> Flow:
+    """The flow with what theory expects of it and what is wrong with it. Reads the model's structure and the record;
+    runs nothing."""
+    flow = replace(flow, expected=expectations(model, flow))
+    return replace(flow, findings=findings(flow))
+
+
+def diagnosed(
+    model: nn.Module,
+    flow: Flow,
+    batch: Any,
+    criterion: Callable[..., Any] | None = None,
+    step: Callable[..., Any] | None = None,
+) -> Flow:
+    """`with_findings`; where something is not finite, the model is run again to name the operation and its line."""
+    flow = with_findings(model, flow)
+    if not flow.findings or flow.findings[0].kind != "not finite":
+        return flow
+    origin = first_not_finite(model, batch, criterion, step)
+    if origin is None:  # it did not happen again: dropout, or another source of chance
+        return flow
+    first, *others = flow.findings
+    told = replace(first, sentence=f"{first.sentence} It begins at {origin}.")
+    return replace(flow, findings=(told, *others))

@@ -1,0 +1,113 @@
+"""What is no number, what is lost in 16 bits, what never arrived."""
+
+from __future__ import annotations
+
+import math
+
+from gradpath.flow._findings._profile import with_gradient
+from gradpath.flow._findings._words import NO_NUMBER, count, factor, percent
+from gradpath.record import Finding, Flow, Layer
+
+_LOW = math.log10(2.0**-20)  # a float16 gradient of this RMS has most elements below the smallest subnormal, 2⁻²⁴
+_LOST = 0.5
+
+
+def not_finite(flow: Flow) -> list[Finding]:
+    """NaN or infinity: at the first layer whose output has one, else at the last whose gradient has one."""
+    forward = next((x for x in flow.layers if math.isnan(x.log10_activation_rms)), None)
+    backward = [x for x in flow.layers if x.log10_gradient_norm is not None and math.isnan(x.log10_gradient_norm)]
+    parameters = [p for p in flow.parameters if p.log10_gradient_norm is not None and math.isnan(p.log10_gradient_norm)]
+    if forward is None and not backward and not parameters and math.isfinite(flow.loss):
+        return []
+    if forward is not None:
+        where, what, why = forward.scope, "output", "overflow, the logarithm of 0 or less, a division by 0 or bad data"
+    elif not math.isfinite(flow.loss):
+        where, what, why = "", "loss", "the logarithm of 0 or less, overflow or bad targets in the loss function"
+    else:
+        where = backward[-1].scope if backward else parameters[-1].name
+        what, why = "gradient", "an infinite slope: the square root or a norm at 0, or x / x; add a small number inside"
+    return [_not_finite(flow, where, what, why, [x.scope for x in backward])]
+
+
+def _not_finite(flow: Flow, where: str, what: str, why: str, backward: list[str]) -> Finding:
+    before = _before(flow, where) if what == "output" else ""
+    place = f"the {what} of {where}" if what == "output" else f"the {what}" + (f" at {where}" if where else "")
+    return Finding(
+        kind="not finite",
+        where=where,
+        sentence=f"Not finite: {place} holds NaN or infinity, and everything behind it is lost.",
+        evidence=f"loss {flow.loss:.3g}{before}; gradients that are not finite at "
+        f"{count(len(backward), 'layer')} of {len(flow.layers)}",
+        remedy=f"The usual causes: {why}. In 16 bits: scale the loss, or use bfloat16.",
+        severity=NO_NUMBER,
+    )
+
+
+def _before(flow: Flow, scope: str) -> str:
+    """The layer in front: it was the last whose output was finite."""
+    names = [layer.scope for layer in flow.layers]
+    place = names.index(scope)
+    return f"; finite up to {names[place - 1]}" if place else "; it is the first layer: look at the input"
+
+
+def float16_underflow(flow: Flow) -> list[Finding]:
+    """In float16 alone: a layer's gradient is so small that most of its elements have become zero."""
+    if flow.autocast != "float16" and "float16" not in flow.dtype.replace("bfloat16", "").split("+"):
+        return []
+    found = [layer for layer in flow.layers if _underflows(layer)]
+    levels = [x.log10_gradient_rms for x in found if x.log10_gradient_rms is not None]
+    some = any(level > -math.inf for level in levels)
+    if not some and len(found) < len(flow.layers):  # all zeros somewhere: a zero-initialised branch is like that
+        return []
+    worst = max(found, key=_zeros)
+    level = worst.log10_gradient_rms if worst.log10_gradient_rms is not None else 0.0
+    scale = 2 ** max(math.ceil((-3 - level) * math.log2(10)), 1)
+    return [
+        Finding(
+            kind="float16 underflow",
+            where=worst.scope,
+            sentence=f"float16 loses the gradient: at {worst.scope} {percent(_zeros(worst))} of its elements have "
+            "become zero, because float16 has no numbers below 6e-8.",
+            evidence=f"gradient RMS {factor(level)} at {worst.scope}; {len(found)} of "
+            f"{count(len(flow.layers), 'layer')} below 1e-6",
+            remedy=f"Multiply the loss by about {scale:.3g} before the backward pass and divide the gradients by it "
+            "after (torch.amp.GradScaler does both), or use bfloat16.",
+            severity=-level - 6 if level > -math.inf else NO_NUMBER,
+        )
+    ]
+
+
+def _underflows(layer: Layer) -> bool:
+    level = layer.log10_gradient_rms
+    return level is not None and level < _LOW and _zeros(layer) > _LOST
+
+
+def _zeros(layer: Layer) -> float:
+    """Share of exact zeros in the gradient."""
+    return 0.0 if layer.numerics is None else layer.numerics.zero_gradients
+
+
+def no_gradient(flow: Flow) -> list[Finding]:
+    """The first layers want gradients and receive none, while later ones do: something is detached between them. A
+    head whose output is not used comes later, and is no finding."""
+    weighted = [layer for layer in flow.layers if layer.weighted]
+    fed = {layer.scope for layer, _ in with_gradient(flow)}
+    missing = {name.rpartition(".")[0] for name in flow.unseen.parameters_without_gradient}
+    first = next((i for i, layer in enumerate(weighted) if layer.scope in fed), None)
+    starved = [layer.scope for layer in weighted[:first] if layer.scope in missing]
+    if not first or len(starved) < first:
+        return []
+    behind = weighted[first].scope
+    return [
+        Finding(
+            kind="no gradient",
+            where=starved[-1],
+            sentence=f"{starved[0]}{' to ' + starved[-1] if len(starved) > 1 else ''} never learn: their parameters "
+            f"want a gradient, and none arrives from {behind}.",
+            evidence=f"{count(len(starved), 'weighted layer')} in front without a gradient, "
+            f"{len(weighted) - first} behind",
+            remedy=f"Look for detach(), torch.no_grad(), .item() or .data between {starved[-1]} and {behind}; if it "
+            "is meant, freeze them with requires_grad_(False).",
+            severity=NO_NUMBER,
+        )
+    ]

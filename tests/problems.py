@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import architectures as nets
+
 
 class ResidualMLP(nn.Module):
     """A stem, n blocks x + W₂ relu(W₁ x), a head."""
@@ -200,3 +202,81 @@ PROBLEMS = {
     "scaled": Problem(Scaled, (_RESIDUAL,), 1),
     "keyword and mapping": Problem(DictOutput, (_RESIDUAL,) * 2, 2, keyword=True),
 }
+
+_TWO_SKIPS = (_RESIDUAL,) * 2
+_CONCAT = ("residual", "concat", ("branch", "skip"))
+_PACKED_ATTENTION = ("inner", "multiply", ("branch", "branch", "gated"))
+"""Queries, keys and values are parts of one tensor; the values are gated by the softmax of the others."""
+_ATTENTION = ("other", "multiply", ("branch", "branch", "projection"))
+"""Queries, keys and values are layers of their own."""
+_LSTM_STATE = ("other", "add", ("branch", "gated"))
+_LLAMA = (
+    ("residual", "add", ("branch", "branch", "skip")),  # RMSNorm takes the tensor twice
+    ("other", "other", ("branch", "branch", "projection")),
+    ("inner", "add", ("gated", "gated")),  # rotary embedding of the queries
+    ("inner", "add", ("gated", "gated")),
+    ("residual", "add", ("branch", "branch", "skip")),
+    ("other", "multiply", ("branch", "projection")),  # SwiGLU
+)
+
+
+def _encoder(norm_first: bool) -> nn.Module:
+    return nets.Sequence(nn.TransformerEncoderLayer(nets.WIDTH, 2, 8, batch_first=True, norm_first=norm_first))
+
+
+def _residual(**parts: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    return lambda: nets.Blocks(lambda: nets.Residual(**{name: make() for name, make in parts.items()}))
+
+
+ARCHITECTURES = {
+    "pre-activation A": Problem(lambda: nets.PreActResNet("A"), (_RESIDUAL,), 1, image=True),
+    "pre-activation B": Problem(lambda: nets.PreActResNet("B"), (_PROJECTED,), 1, image=True),
+    "pre-activation D": Problem(lambda: nets.PreActResNet("D"), (_PROJECTED,), 1, image=True),
+    "squeeze and excitation": Problem(
+        lambda: nets.Images(nets.SEBlock()),
+        (_RESIDUAL, ("inner", "multiply", ("branch", "gated"))),
+        1,
+        image=True,
+    ),
+    "u-net": Problem(lambda: nets.Images(nets.UNet()), (_CONCAT, _CONCAT), 2, image=True),
+    "transformer, post-norm": Problem(lambda: _encoder(False), (_RESIDUAL, _PACKED_ATTENTION, _RESIDUAL), 2),
+    "transformer, pre-norm": Problem(lambda: _encoder(True), (_RESIDUAL, _PACKED_ATTENTION, _RESIDUAL), 2),
+    "vit": Problem(lambda: nets.Sequence(nets.ViTBlock(), nets.ViTBlock()), (_RESIDUAL, _ATTENTION, _RESIDUAL) * 2, 4),
+    "llama": Problem(lambda: nets.Sequence(nets.LlamaBlock()), _LLAMA, 2),
+    "lstm cell": Problem(nets.UnrolledLSTM, (_LSTM_STATE,) * 2, 0),
+    "lstm, all outputs": Problem(
+        nets.WholeLSTM, (_LSTM_STATE,) * 3 + (("other", "concat", ("branch", "skip")),) * 3, 0
+    ),
+    "revnet": Problem(nets.RevNet, (_RESIDUAL, _RESIDUAL, _CONCAT, _CONCAT), 4),
+    "stochastic depth": Problem(_residual(scale=nets.DropPath), _TWO_SKIPS, 2),
+    "dropout": Problem(_residual(scale=lambda: nn.Dropout(0.2)), _TWO_SKIPS, 2),
+    "dropout on the skip": Problem(
+        _residual(skip=lambda: nn.Dropout(0.2)), (("other", "add", ("branch", "gated")),) * 2, 0
+    ),
+    "layer scale": Problem(_residual(scale=lambda: nets.Factor(nets.WIDTH, 0.1)), _TWO_SKIPS, 2),
+    "rezero": Problem(_residual(scale=lambda: nets.Factor(1, 0.0)), _TWO_SKIPS, 2),
+    "scaled skip": Problem(_residual(skip=lambda: nets.Factor(nets.WIDTH, 1.0)), (_PROJECTED,) * 2, 2),
+    "repvgg": Problem(lambda: nets.Blocks(nets.RepVGGBlock), (("residual", "add", ("projection",) * 3),) * 2, 0),
+    "csp": Problem(lambda: nets.Blocks(nets.CSPBlock), (_CONCAT, _RESIDUAL) * 2, 4),
+    "elan": Problem(
+        lambda: nets.Blocks(nets.ELANBlock), (("other", "concat", ("branch", "branch")), _CONCAT, _CONCAT) * 2, 4
+    ),
+    "sum in place on a view": Problem(lambda: nets.Blocks(nets.InPlaceOnView), _TWO_SKIPS, 2),
+    "parts written into a buffer": Problem(lambda: nets.Blocks(nets.WrittenInto), (_CONCAT,) * 2, 2),
+    "relu in place on a view": Problem(
+        lambda: nets.Blocks(nets.InPlaceReLUOnView), (("other", "add", ("branch", "branch")),) * 2, 0
+    ),
+    "router loss": Problem(
+        lambda: nets.WithAuxiliaryLoss("router"),
+        (_RESIDUAL, ("other", "add", ("branch", "branch"))) * 2,
+        2,
+        keyword=True,
+    ),
+    "deep supervision": Problem(
+        lambda: nets.WithAuxiliaryLoss("heads"),
+        (("residual", "add", ("branch", "exit", "skip")),) * 2,
+        2,
+        keyword=True,
+    ),
+}
+"""How published architectures connect their layers. `shared` forks are left out: every weight of a loop is one."""

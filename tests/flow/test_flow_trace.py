@@ -530,10 +530,10 @@ def test_compiled_modules_are_run_eagerly_and_it_is_said():
     [
         (lambda p, x: x, "skip"),
         (lambda p, x: 0.5 * x, "skip"),
-        (lambda p, x: x + p["a"].bias, "branch"),
+        (lambda p, x: x + p["a"].bias, "projection"),
         (lambda p, x: 1 / (x + 9), "branch"),
         (lambda p, x: x * torch.ones(3), "gated"),
-        (lambda p, x: x * p["a"].bias, "branch"),
+        (lambda p, x: x * p["a"].bias, "projection"),
         (lambda p, x: torch.cumsum(x, 1), "skip"),
         (lambda p, x: p["c"](x), "projection"),
     ],

@@ -14,9 +14,9 @@ from torch import nn
 import gradpath as gp
 from gradpath.errors import TraceError
 from gradpath.flow import CHANGES, whatif
-from gradpath.flow._changes import parse
-from gradpath.flow._norm_terms import norm_terms
-from gradpath.flow._sentence import number, sentence
+from gradpath.flow._whatif._changes import parse
+from gradpath.flow._whatif._norm_terms import norm_terms
+from gradpath.flow._whatif._sentence import number, sentence
 from problems import PROBLEMS, PlainMLP, ResidualMLP
 
 

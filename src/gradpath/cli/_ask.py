@@ -12,7 +12,7 @@ from gradpath.cli._inputs import Subject
 from gradpath.cli._target import users_error
 from gradpath.errors import GradpathError, UserError
 from gradpath.flow import paths, trace, whatif
-from gradpath.flow._changes import parse
+from gradpath.flow._whatif._changes import parse
 from gradpath.record import Flow, PathLengths, WhatIf
 
 CURES = 2

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from gradpath.flow._graph import Graph, Made, Node, Use, operation
 from gradpath.flow._lines import line_of
+from gradpath.flow._merges import between, first_meeting
 from gradpath.flow._norms import log10, norm, share
-from gradpath.flow._routes import classify_route, fork_kind, holds_parameter, merge_kind
+from gradpath.flow._routes import classify_routes, fork_kind, holds_parameter, merge_kind
 from gradpath.record import Edge, EdgeKind, Fork, ForkKind, Merge
 
 
@@ -34,7 +35,7 @@ class ForkPlan:
     uses: list[Use]
     kinds: list[EdgeKind]
     meeting: Node
-    """Where all its routes meet again."""
+    """Where all its routes meet again; where some leave for good, the add in which its skip meets its branch."""
 
 
 def plan_forks(graph: Graph) -> list[ForkPlan]:
@@ -44,12 +45,29 @@ def plan_forks(graph: Graph) -> list[ForkPlan]:
 
 def _plan(graph: Graph, made: Made) -> ForkPlan:
     uses, meeting = graph.uses[made], graph.meeting(made)
-    merge = merge_kind(meeting)
+    merge = merge_kind(graph, meeting)
     if made[0] not in graph.activations:  # a parameter, or something computed from parameters alone
         return ForkPlan(made, "shared", merge, uses, ["branch"] * len(uses), meeting)
-    kinds = [classify_route(graph, graph.route([consumer], meeting)) for consumer, _ in uses]
+    kinds = classify_routes(graph, [graph.route([consumer], meeting) for consumer, _ in uses], merge)
     parametric = holds_parameter(graph, graph.route([consumer for consumer, _ in uses], meeting))
-    return ForkPlan(made, fork_kind(merge, kinds, parametric), merge, uses, kinds, meeting)
+    plan = ForkPlan(made, fork_kind(graph, meeting, kinds, parametric), merge, uses, kinds, meeting)
+    return (_plan_before(graph, plan) or plan) if plan.kind == "other" else plan
+
+
+def _plan_before(graph: Graph, plan: ForkPlan) -> ForkPlan | None:
+    """The same fork with the add in which its skip meets its branch before all routes meet; None where there is
+    none. A route that does not lead there is an exit."""
+    meeting = first_meeting(graph, plan.made)
+    if meeting is None or meeting is plan.meeting:
+        return None
+    inside = between(graph, plan.made, meeting)
+    routes = [list(graph.route([consumer], meeting, inside)) for consumer, _ in plan.uses]
+    leads = [consumer in inside for consumer, _ in plan.uses]
+    found = iter(classify_routes(graph, [route for route, led in zip(routes, leads, strict=True) if led], "add"))
+    kinds: list[EdgeKind] = [next(found) if led else "exit" for led in leads]
+    kind = fork_kind(graph, meeting, kinds, any(holds_parameter(graph, route) for route in routes))
+    meets = kind == "residual" or "gated" in kinds
+    return ForkPlan(plan.made, kind, "add", plan.uses, kinds, meeting) if meets else None
 
 
 def branch_uses(forks: list[ForkPlan]) -> list[Use]:

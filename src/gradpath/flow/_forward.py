@@ -15,7 +15,7 @@ from gradpath.errors import TraceError
 from gradpath.flow._asfound import as_found, plain_view
 from gradpath.flow._forks import ForkPlan, describe, plan_forks
 from gradpath.flow._graph import ACCUMULATE, Graph, Node, operation
-from gradpath.flow._layers import LayerMeter
+from gradpath.flow._layers import LayerMeter, tensors
 from gradpath.flow._lines import lines_kept
 from gradpath.flow._loss import compute_losses
 
@@ -105,10 +105,11 @@ def forward_passes(
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(as_found(model))
-        notes = stack.enter_context(plain_view(model))
+        notes = stack.enter_context(plain_view(model)) + _sharded(model)
         stack.enter_context(meter.hooked())
         with meter.forward(), lines_kept(source_lines):
             losses = compute_losses(model, batch, criterion, step)
+        meter.anchors |= {get_gradient_edge(tensor).node for tensor in tensors(batch) if tensor.requires_grad}
         passes = {name: Forward(model, meter, loss, list(notes), at) for name, loss in losses.items()}
         for one in passes.values():
             _refuse_reentrant(one.graph)
@@ -134,8 +135,20 @@ def check_model(model: Any) -> None:
     """Raises TraceError for what no gradient can be taken through."""
     if not isinstance(model, nn.Module):
         raise TraceError(f"the model must be a torch.nn.Module, got a {type(model).__name__}")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TraceError("the model holds TorchScript modules, which take no hooks: give the module they were made of")
     if any(is_lazy(parameter) for parameter in model.parameters()):
         raise TraceError("the model has lazy parameters without a shape yet: run one batch through it before")
+
+
+def _sharded(model: nn.Module) -> list[str]:
+    found = [name for name, parameter in model.named_parameters() if hasattr(parameter, "to_local")]
+    if not found:
+        return []
+    return [
+        f"{len(found)} parameters are sharded ({found[0]} …): their norms are of this process's part, and autograd "
+        "shows no gradient of those that are gathered for the pass"
+    ]
 
 
 def _refuse_reentrant(graph: Graph) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any, TypeAlias
+
+from torch.autograd.function import BackwardCFunction
 
 Node: TypeAlias = Any  # torch.autograd.graph.Node; the engine's nodes do not share a Python base class
 Made: TypeAlias = tuple[Node, int]
@@ -29,7 +31,9 @@ class Graph:
 
     root: Node
     anchors: frozenset[Node] = frozenset()
-    """Nodes known to be activations, not computations on parameters (outputs of modules)."""
+    """Nodes known to be activations, not computations on parameters (outputs of modules, inputs)."""
+    writes: dict[Node, Any] = field(default_factory=dict)
+    """What is known of in-place operations on views (`_writes.py`)."""
     nodes: list[Node] = field(init=False)
     uses: dict[Made, list[Use]] = field(init=False)
 
@@ -62,9 +66,9 @@ class Graph:
             if any(s in prepared for s, _ in n.next_functions if s is not None) or _has_frozen_weight(n)
         }
 
-    def behind(self, node: Node) -> set[Node]:
-        """The node and all that its gradient reaches."""
-        seen, stack = {node}, [node]
+    def behind(self, *nodes: Node) -> set[Node]:
+        """The nodes and all that their gradients reach."""
+        seen, stack = set(nodes), list(nodes)
         while stack:
             for source, _ in stack.pop().next_functions:
                 if source is not None and source not in seen:
@@ -92,21 +96,37 @@ class Graph:
         above, depth = self._dominators
         return reduce(lambda a, b: _common(above, depth, a, b), [consumer for consumer, _ in self.uses[made]])
 
+    def common_to_routes(self, made: Made, end: Node) -> set[Node]:
+        """The nodes that all routes from a tensor to the loss pass, up to the first of them that is `end` or later."""
+        above, depth = self._dominators
+        node = self.meeting(made)
+        passed = {node}
+        while depth[node] > depth.get(end, 0):
+            node = above[node]
+            passed.add(node)
+        return passed
+
+    @cached_property
+    def position(self) -> dict[Node, int]:
+        """Place of each node in `nodes`: 0 is the loss, a node's consumers have smaller numbers."""
+        return {node: i for i, node in enumerate(self.nodes)}
+
     def forks(self) -> Iterator[Made]:
         """Tensors with several consumers, in the order of the forward pass."""
         made = [(node, output) for (node, output), uses in self.uses.items() if len(uses) > 1]
-        position = {node: i for i, node in enumerate(self.nodes)}
-        yield from sorted(made, key=lambda m: (-position[m[0]], m[1]))
+        yield from sorted(made, key=lambda m: (-self.position[m[0]], m[1]))
 
-    def route(self, starts: Iterable[Node], end: Node) -> Iterator[Node]:
-        """The nodes from consumers of a tensor up to `end`, where its routes meet again; `end` is left out."""
-        stack = [node for node in starts if node is not end]
+    def route(self, starts: Iterable[Node], end: Node, within: Container[Node] | None = None) -> Iterator[Node]:
+        """The nodes from consumers of a tensor up to `end`, where its routes meet again; `end` is left out.
+
+        Where not all routes lead to `end`, `within` holds the nodes that do."""
+        stack = [node for node in starts if node is not end and (within is None or node in within)]
         seen = set(stack)
         while stack:
             node = stack.pop()
             yield node
             for consumer, _ in self.uses_of_node[node]:
-                if consumer is not end and consumer not in seen:
+                if consumer is not end and consumer not in seen and (within is None or consumer in within):
                     seen.add(consumer)
                     stack.append(consumer)
 
@@ -117,6 +137,13 @@ class Graph:
         for (node, _), found in self.uses.items():
             uses[node].extend(found)
         return uses
+
+
+def is_custom(node: Node) -> bool:
+    """A user's own `torch.autograd.Function`, whatever it is called; torch's own ones are known by their names."""
+    if not isinstance(node, BackwardCFunction):
+        return False
+    return not str(getattr(node, "_forward_cls", type(node)).__module__).startswith("torch.")
 
 
 def operation(node: Node) -> str:

@@ -202,14 +202,21 @@ def tensors(output: Any) -> Iterator[Tensor]:
             stack.extend(getattr(value, f.name) for f in reversed(fields(value)))
 
 
+def held_here(tensor: Tensor) -> Tensor:
+    """This process's part of a sharded tensor (FSDP2's DTensor); any other tensor itself."""
+    local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return local
+
+
 class ParameterNorms:
     """Norms of all parameters and of their gradients, taken together."""
 
     def __init__(self, model: nn.Module, gradients: Mapping[str, Tensor | None]) -> None:
         found = {name: grad for name, grad in gradients.items() if grad is not None}
         self._names = dict(model.named_parameters())
-        of_gradients = dict(zip(found, norms(found.values()), strict=True))
-        self._parameters = dict(zip(self._names.values(), norms(self._names.values()), strict=True))
+        of_gradients = dict(zip(found, norms(map(held_here, found.values())), strict=True))
+        held = norms(map(held_here, self._names.values()))
+        self._parameters = dict(zip(self._names.values(), held, strict=True))
         self._gradients = {self._names[name]: value for name, value in of_gradients.items()}
 
     def of(self, parameters: list[nn.Parameter]) -> float:

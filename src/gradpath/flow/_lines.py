@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,14 @@ def line_of(node: Node) -> str | None:
     for file, line in reversed(frames):
         if not file.startswith(_OURS):
             return f"{_short(file)}:{line}"
+    return None
+
+
+def line_here() -> str | None:
+    """'model.py:41', the innermost running line outside of torch and of this package."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(_OURS):
+            return f"{_short(frame.filename)}:{frame.lineno}"
     return None
 
 

@@ -70,4 +70,5 @@ def _record(name: str, kind: str, off: Tensor) -> Nonlinearity:
         operation=kind,
         off_share=float(off.float().mean()),
         dead_units=float(dead.float().mean()),
+        units=dead.numel(),
     )

@@ -3,56 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from gradpath.flow._graph import Graph, Node, is_weighted, operation
+from gradpath.flow._graph import Graph, Node, is_custom, is_weighted, operation
+from gradpath.flow._writes import is_write, write_kind
 from gradpath.record import EdgeKind, ForkKind, Merge
 
 # Linear in the activation and free of parameters: what a skip may consist of.
 _PASS = frozenset(
     """Add Sub Rsub Neg Cat Stack View UnsafeView ReshapeAlias AsStrided Slice Select Narrow Split SplitWithSizes Unbind
-    Chunk ConstantPadNd ReflectionPad1D ReflectionPad2D ReplicationPad1D ReplicationPad2D Clone ToCopy T Transpose
-    Permute Squeeze Unsqueeze Expand Repeat Flip Roll Alias AvgPool1D AvgPool2D AvgPool3D MkldnnAdaptiveAvgPool2D
-    AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Mean Sum PixelShuffle PixelUnshuffle UpsampleNearest1D
-    UpsampleNearest2D UpsampleBilinear2D UpsampleLinear1D UpsampleNearest3D
-    UpsampleTrilinear3D UpsampleBicubic2D Tril Triu Unfold Im2Col Col2Im Cumsum NegView
-    Conj Index IndexSelect Gather CopySlices CopyBackwards
-    BackwardHookFunction Movedim Contiguous""".split()
+    UnsafeSplit UnsafeSplitWithSizes Chunk ConstantPadNd ReflectionPad1D ReflectionPad2D ReflectionPad3D
+    ReplicationPad1D ReplicationPad2D ReplicationPad3D Clone ToCopy T Transpose Permute Squeeze Unsqueeze Expand Repeat
+    RepeatInterleave Flip Roll Rot90 Diagonal Alias Detach Lift Identity AvgPool1D AvgPool2D AvgPool3D
+    MkldnnAdaptiveAvgPool2D AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Mean Sum PixelShuffle PixelUnshuffle
+    NativeChannelShuffle ChannelShuffle UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D UpsampleNearestExact1D
+    UpsampleNearestExact2D UpsampleNearestExact3D UpsampleLinear1D UpsampleBilinear2D UpsampleBilinear2DAa
+    UpsampleTrilinear3D UpsampleBicubic2D UpsampleBicubic2DAa Tril Triu Unfold Im2Col Col2Im Cumsum NegView
+    Conj ViewAsReal ViewAsComplex Index IndexSelect Gather CopyBackwards Copy BackwardHookFunction
+    RegisterPostBackwardFunction Movedim Contiguous""".split()
 )
 _NORMS = frozenset(
     """NativeBatchNorm CudnnBatchNorm MiopenBatchNorm BatchNormImpl NativeLayerNorm NativeGroupNorm FusedRmsNorm
-    BatchNormWithUpdate""".split()
+    BatchNormWithUpdate SyncBatchNorm""".split()
 )
-_SCALING = frozenset(("Mul", "Div", "NativeDropout"))
-_OPAQUE = ("CompiledFunction", "MkldnnRnnLayer", "CudnnRnn", "Lstm", "ThnnFusedLstmCell")
+_SCALING = frozenset(("Mul", "Div", "NativeDropout", "MaskedFill", "Where", "IndexPut"))
+_OPAQUE = ("CompiledFunction", "MkldnnRnnLayer", "CudnnRnn", "MiopenRnn", "Lstm", "ThnnFusedLstmCell")
 
 
 def is_opaque(node: Node) -> bool:
-    """A node whose inside autograd does not show."""
-    return operation(node).startswith(_OPAQUE)
+    """A node whose inside autograd does not show: a fused recurrence, a compiled region, a user's own Function."""
+    return is_custom(node) or operation(node).startswith(_OPAQUE)
 
 
-def classify_route(graph: Graph, nodes: Iterable[Node]) -> EdgeKind:
-    """The kind of a route by the operations on it; stops reading at the first thing that makes it a branch."""
-    weights, gates, norms = 0, False, False
-    for node in nodes:
+@dataclass
+class Passed:
+    """What a route has passed so far."""
+
+    weights: int = 0
+    """Convolutions and linear layers."""
+    norms: bool = False
+    factors: bool = False
+    """Learned factors, or learned summands without a layer: affine, but no layer."""
+    gates: bool = False
+    """Factors that are data."""
+
+    def add(self, graph: Graph, node: Node) -> bool:
+        """Take a node in; False where it makes the route a branch."""
         name = operation(node)
+        if is_custom(node):
+            return False
         if is_weighted(node) and node in graph.parametric:
-            weights += 1
+            self.weights += 1
         elif name in _NORMS:
-            norms = True
-        elif node in graph.parametric or name not in _PASS | _SCALING:
-            return "branch"
+            self.norms = True
+        elif is_write(node):
+            return write_kind(graph, node) != "other" and node not in graph.parametric
+        elif name == "Div" and _divides_by(graph, node):
+            return False
+        elif node in graph.parametric:
+            self.factors = self.factors or name not in ("Add", "Sub") or not self.weights
+            return name in _AFFINE
         elif name in _SCALING:
-            if name == "Div" and node.next_functions[1:] and node.next_functions[1][0] is not None:
-                return "branch"  # a division by an activation
-            gates = gates or not _is_constant_factor(node)
-        if weights > 1:
-            return "branch"
-    if weights == 1:
-        return "branch" if gates else "projection"
-    return "branch" if norms else ("gated" if gates else "skip")
+            self.gates = self.gates or not _is_constant_factor(node)
+        elif name not in _PASS:
+            return False
+        return self.weights < 2
+
+    @property
+    def kind(self) -> RouteKind:
+        if self.weights or self.norms or self.factors:
+            if self.gates:
+                return "branch"
+            if self.weights and not self.factors:
+                return "projection"
+            return "normed" if self.weights or self.norms else "scaled"
+        return "gated" if self.gates else "skip"
+
+
+RouteKind: TypeAlias = EdgeKind | Literal["scaled", "normed"]
+"""scaled: a learned factor or summand and no layer. normed: a norm without a layer, or a layer with such a factor."""
+_AFFINE = frozenset(("Add", "Sub", "Mul", "Div", "Cat", "Stack"))
+
+
+def classify_routes(graph: Graph, routes: Iterable[Iterable[Node]], merge: Merge) -> list[EdgeKind]:
+    """The kinds of a fork's routes, each without its merge.
+
+    Scaled routes are projections where the fork has no skip, normed ones where it has no scaled one either: then they
+    are its shortest way. Else they are branches. A skip that meets its gate at the merge is gated.
+    """
+    found = [classify_route(graph, route) for route in routes]
+    shortest = next((kind for kind in ("skip", "scaled", "normed") if kind in found), None)
+    resolved: dict[RouteKind, EdgeKind] = {"scaled": "branch", "normed": "branch"}
+    if shortest in resolved:
+        resolved[shortest] = "projection"
+    if merge == "multiply":
+        resolved["skip"] = "gated"
+    return [resolved.get(kind, kind) for kind in found]  # type: ignore[arg-type]
+
+
+def classify_route(graph: Graph, nodes: Iterable[Node]) -> RouteKind:
+    """The kind of a route by the operations on it; stops reading at the first thing that makes it a branch."""
+    passed = Passed()
+    return passed.kind if all(passed.add(graph, node) for node in nodes) else "branch"
+
+
+def _divides_by(graph: Graph, node: Node) -> bool:
+    """Whether the denominator is an activation."""
+    denominators = node.next_functions[1:]
+    return bool(denominators) and denominators[0][0] in graph.activations
 
 
 def _is_constant_factor(node: Node) -> bool:
@@ -67,20 +128,36 @@ def _is_constant_factor(node: Node) -> bool:
     return not isinstance(factor, Tensor) or factor.numel() == 1
 
 
-def merge_kind(node: Node) -> Merge:
+def merge_kind(graph: Graph, node: Node) -> Merge:
     """What kind of meeting a node is."""
+    if is_custom(node):
+        return "other"
+    if is_write(node):
+        write = write_kind(graph, node)
+        return write if write in ("add", "concat") else "other"
     name = operation(node)
-    if name in ("Add", "Sub", "Addcmul"):
+    if name in ("Add", "Sub", "Rsub", "Addcmul", "Lerp"):
         return "add"
     if name in ("Cat", "Stack"):
         return "concat"
     return "multiply" if name in ("Mul", "Mm", "Bmm", "Baddbmm") else "other"
 
 
-def fork_kind(merge: Merge, kinds: list[EdgeKind], holds_parameter: bool) -> ForkKind:
+def adds_features(graph: Graph, node: Node) -> bool:
+    """Whether a merge is one that a skip may end in: an add, or a concatenation of features. The outputs of a
+    recurrent net that are stacked, or concatenated along the first dimension, stay apart: they are samples."""
+    merge = merge_kind(graph, node)
+    if merge == "concat" and not is_write(node):
+        return operation(node) == "Cat" and getattr(node, "_saved_dim", 1) != 0
+    return merge in ("add", "concat")
+
+
+def fork_kind(graph: Graph, meeting: Node, kinds: list[EdgeKind], holds_parameter: bool) -> ForkKind:
     """What a fork of an activation is: only residual forks count in path lengths."""
-    if merge in ("add", "concat") and holds_parameter and {"skip", "projection"} & set(kinds):
+    if holds_parameter and {"skip", "projection"} & set(kinds) and adds_features(graph, meeting):
         return "residual"
+    if "gated" in kinds and merge_kind(graph, meeting) == "multiply":
+        return "inner"
     return "other" if holds_parameter else "inner"
 
 

@@ -16,8 +16,8 @@ from gradpath.flow._forks import ForkMeter, Taps, branch_uses
 from gradpath.flow._forward import Forward
 from gradpath.flow._graph import elements
 from gradpath.flow._heap import reserve
-from gradpath.flow._mean_length import MeanLength
 from gradpath.flow._nonlinearities import nonlinearities
+from gradpath.flow._paths._mean_length import MeanLength
 from gradpath.flow._reuse import ReuseMeter
 from gradpath.record import Flow
 

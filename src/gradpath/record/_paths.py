@@ -67,13 +67,11 @@ class PathLengths(Record, kind="paths"):
     log10_gradient_norm: float
     """log10 ‖g‖."""
     tolerance: float
-    """A length does not go on past a mark where it carries less than half of this, relative to the whole gradient
+    """A length does not go on past a mark where it carries less than an eighth of this, relative to the whole gradient
     there; 0: nothing is left out."""
     dropped: int
     """How many gradients (one length at one mark) the tolerance left out; `relative_error` tells what they were worth.
     """
-    held_bytes: int
-    """The most bytes of gradients held back at one time, beside the graph of the forward pass."""
     shortest_path: int | None
     """Fewest weighted layers on a path from the loss to `at`, as in gradient path analysis (Wang et al. 2022)."""
     longest_path: int | None
@@ -82,6 +80,8 @@ class PathLengths(Record, kind="paths"):
     """Branches of residual forks between the loss and `at`; with `block`, marked calls."""
     by_depth: tuple[PathsAt, ...] = ()
     """The same split at the output of each layer, in the order of the calls, where asked for."""
+    held_bytes: int = 0
+    """The most bytes of gradients held back at one time, beside the graph of the forward pass."""
     samples: int = 0
     """Paths sampled for each length ('veit'), and the seed they were drawn with."""
     seed: int | None = None

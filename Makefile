@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all sweep check clean
 
 demo: $(INSTALLED)          ## the main job: train plain, residual and dense nets side by side, explain what was seen
 	$(BIN)/gradpath compare
@@ -13,6 +13,10 @@ test: $(INSTALLED)          ## every test but the slow ones (at most 6 minutes)
 
 test-all: $(INSTALLED)      ## every test
 	$(BIN)/python -m pytest -n 2
+
+sweep: $(INSTALLED)         ## architectures of timm, torchvision and transformers (torchvision's wheel asks for another torch)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm torchvision
+	$(BIN)/python -m pytest tests/sweep
 
 check: $(INSTALLED)         ## formatting, lint, types
 	$(BIN)/ruff format --check src tests bench scripts examples

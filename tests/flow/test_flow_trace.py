@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random as python_random
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -118,6 +120,10 @@ def test_the_layers_of_an_in_place_model_equal_those_of_its_twin():
     assert first == pytest.approx(second, rel=1e-12)
 
 
+def legacy_states():
+    return python_random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+
+
 @pytest.mark.parametrize("name", ["residual", "shortcut B"])
 @pytest.mark.parametrize("fails", [False, True])
 def test_everything_is_left_as_found(name, fails):
@@ -127,21 +133,26 @@ def test_everything_is_left_as_found(name, fails):
     list(model.children())[-1].eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     modes = [m.training for m in model.modules()]
-    random = torch.get_rng_state()
+    random, others = torch.get_rng_state(), legacy_states()
+
+    def drawing(output, target):
+        python_random.random(), np.random.rand(), torch.rand(3)  # noqa: NPY002
+        return criterion(output, target) if criterion is not None else output
 
     def bad_criterion(output, target):
-        torch.rand(3)
+        python_random.random(), np.random.rand(), torch.rand(3)  # noqa: NPY002
         raise RuntimeError("as planned")
 
     if fails:
         with pytest.raises(RuntimeError, match="as planned"):
             gp.trace(model, batch, bad_criterion)
     else:
-        gp.trace(model, batch, criterion)
+        gp.trace(model, batch, None if criterion is None else drawing)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(torch.equal(p.grad, torch.ones_like(p)) for p in model.parameters())
     assert modes == [m.training for m in model.modules()]
     assert torch.equal(random, torch.get_rng_state())
+    assert others == legacy_states()
     for module in model.modules():
         assert not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 
 @contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
-    """Put buffers (BatchNorm's running statistics) and random generators back afterwards.
+    """Put buffers (BatchNorm's running statistics) and random generators (torch's, numpy's, Python's) back afterwards.
 
     Gradients need no care: they are taken with `torch.autograd.grad`, which touches no `.grad`.
     """
     kept = [(m, dict(m._buffers), set(m._non_persistent_buffers_set)) for m in model.modules()]
     values = {b: b.clone() for _, buffers, _ in kept for b in buffers.values() if b is not None}
     cuda = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+    others = random.getstate(), np.random.get_state()  # noqa: NPY002  (what models draw from, Wav2Vec2's masks for one)
     with torch.random.fork_rng(devices=cuda):
         try:
             yield
         finally:
+            random.setstate(others[0])
+            np.random.set_state(others[1])  # noqa: NPY002
             for module, buffers, hidden in kept:
                 module._buffers.clear()
                 module._buffers.update(buffers)

@@ -311,3 +311,22 @@ def test_parameters_tell_how_far_a_step_moves_them():
         own = [p for p in flow.parameters if p.name.rpartition(".")[0] == layer.scope]
         gradient = math.hypot(*(10**p.log10_gradient_norm for p in own))
         assert layer.update_ratio == pytest.approx(gradient / math.hypot(*(10**p.log10_norm for p in own)), rel=1e-12)
+
+
+def test_a_module_that_holds_layers_is_no_layer_of_its_own():
+    """A position embedding or a layer scale is a matrix, but depth counts the layers inside."""
+
+    class WithPositions(ResidualMLP):
+        def __init__(self) -> None:
+            super().__init__(2)
+            self.positions, self.scale = nn.Parameter(torch.randn(1, 5)), nn.Parameter(torch.full((1, 4), 0.1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + self.positions) * self.scale
+
+    torch.manual_seed(0)
+    flow = gp.trace(WithPositions(), (torch.randn(7, 5), torch.randint(4, (7,))), F.cross_entropy)
+    assert [layer.scope for layer in flow.layers if not layer.weighted] == [""]
+    assert sum(layer.weighted for layer in flow.layers) == 6
+    whole = next(layer for layer in flow.layers if layer.scope == "")
+    assert whole.log10_parameter_gradient_norm is not None

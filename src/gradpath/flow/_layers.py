@@ -35,6 +35,8 @@ class Call:
     own: list[nn.Parameter]
     shape: tuple[int, ...]
     activation_rms: float
+    holds_layers: bool = False
+    """Whether it called weighted layers: its own matrix is then a position embedding, a class token, a layer scale."""
     edge: GradientEdge | None = None
     """Where the first output that needs a gradient is made."""
     gradient_norm: float | None = None
@@ -46,8 +48,8 @@ class Call:
 
     @property
     def weighted(self) -> bool:
-        """Whether depth counts this layer: it owns a weight matrix and is no norm."""
-        return not isinstance(self.module, _NORMS) and any(p.dim() > 1 for p in self.own)
+        """Whether depth counts this layer: it owns a weight matrix, is no norm, and called no weighted layer inside."""
+        return not self.holds_layers and not isinstance(self.module, _NORMS) and any(p.dim() > 1 for p in self.own)
 
     @property
     def gradient_rms(self) -> float | None:
@@ -70,6 +72,8 @@ class LayerMeter:
         self._outputs = ExitStack()
         self._armed = False
         self._still = False
+        self._begun: list[int] = []
+        """Of each open module call, how many calls had been noted when it began."""
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -122,6 +126,7 @@ class LayerMeter:
         def hook(module: nn.Module, inputs: Any) -> None:
             if not self._still:
                 self.scopes.enter(name)
+                self._begun.append(len(self.calls))
 
         return hook
 
@@ -132,6 +137,7 @@ class LayerMeter:
             if self._still:
                 return
             self.scopes.leave()
+            begun = self._begun.pop()
             self.seen[name] += 1
             found = list(tensors(output))
             self.anchors |= {tensor.grad_fn for tensor in found if tensor.grad_fn is not None}
@@ -139,12 +145,14 @@ class LayerMeter:
             if edge is not None:
                 self.edges.setdefault(name, edge)
             if found and own:
-                self._note(name, module, own, found)
+                self._note(
+                    Call(name, self.seen[name] - 1, module, own, tuple(found[0].shape), rms(found[0])), found, begun
+                )
 
         return hook
 
-    def _note(self, name: str, module: nn.Module, own: list[nn.Parameter], outputs: list[Tensor]) -> None:
-        call = Call(name, self.seen[name] - 1, module, own, tuple(outputs[0].shape), rms(outputs[0]))
+    def _note(self, call: Call, outputs: list[Tensor], begun: int) -> None:
+        call.holds_layers = any(inner.weighted for inner in self.calls[begun:])
         for output in outputs:
             if output.requires_grad:
                 call.edge = call.edge or get_gradient_edge(output)

@@ -21,6 +21,11 @@ class Scopes:
         self._names: list[str] = []
         self._open: list[str] = []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a module call is running."""
+        return bool(self._open)
+
     def enter(self, name: str) -> None:
         """A call of the module `name` begins."""
         self._open.append(name)

@@ -5,6 +5,7 @@ Only looked for once a trace has met such a number: it checks every operation, w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -35,6 +36,7 @@ def first_not_finite(
     one outside of torch and this package.
     """
     with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad())
         stack.enter_context(as_found(model))
         stack.enter_context(plain_view(model))
         watching = _Watching()
@@ -53,17 +55,28 @@ class _Watching(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.found: str | None = None
+        self.is_mask = False
+        """Whether what was found is -inf alone, which a softmax may make finite again (an attention mask)."""
         self.scopes: list[str] = []
         self.outside = line_here()  # where the trace was asked for: not a line of the model
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if self.found is None and isinstance(result, (Tensor, tuple, list)) and not _all_finite(result):
+        if (self.found is None or self.is_mask) and isinstance(result, (Tensor, tuple, list)):
             name = getattr(func, "__name__", str(func)).strip("_")
-            if not all(map(_all_finite, args)):
-                name = f"the input of {name}"  # it came in so: data or a parameter
-            self.found = self._place(name)
+            self._look(name, result, _all_finite((args, kwargs or {})))
         return result
+
+    def _look(self, name: str, result: Any, came_finite: bool) -> None:
+        if _all_finite(result):
+            if not came_finite and name != "getitem" and any(True for _ in tensors(result)):
+                self.found, self.is_mask = None, False
+            return
+        is_mask = all(not bool(tensor.isnan().any()) and bool((tensor < math.inf).all()) for tensor in tensors(result))
+        if self.found is None or (came_finite and not is_mask):
+            # not finite already when it came in: data or a parameter
+            self.found = self._place(name if came_finite else f"the input of {name}")
+            self.is_mask = is_mask
 
     def _place(self, name: str) -> str:
         scope, line = self.scopes[-1] if self.scopes else "", line_here()

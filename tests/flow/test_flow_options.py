@@ -330,3 +330,30 @@ def test_a_module_that_holds_layers_is_no_layer_of_its_own():
     assert sum(layer.weighted for layer in flow.layers) == 6
     whole = next(layer for layer in flow.layers if layer.scope == "")
     assert whole.log10_parameter_gradient_norm is not None
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "units"),
+    [
+        (nn.Conv1d(4, 6, 3), (3, 4, 9), 6),
+        (nn.Conv2d(4, 6, 3), (3, 4, 9, 9), 6),
+        (nn.Linear(4, 6), (3, 5, 4), 6),
+        (nn.Linear(4, 6), (3, 5, 5, 4), 6),
+        (nn.Sequential(nn.Conv1d(4, 6, 3), nn.BatchNorm1d(6)), (3, 4, 9), 6),
+    ],
+)
+def test_units_are_channels_behind_a_convolution_and_features_behind_a_linear_layer(layer, shape, units):
+    model = nn.Sequential(layer, nn.ReLU())
+    (found,) = gp.trace(model, torch.randn(shape), step=lambda m, b: m(b).sum()).nonlinearities
+    assert found.units == units
+
+
+def test_a_long_loop_keeps_no_names_of_old_steps():
+    model, (inputs, labels) = residual()
+    with gp.trace(model) as traced:
+        for _ in range(20):
+            F.cross_entropy(model(inputs), labels).backward()
+            if len(traced.flows) == 1:
+                first = len(traced._meter.scopes._starts)
+    assert len(traced._meter.scopes._starts) <= first
+    assert traced.flows[0].forks == traced.flow.forks

@@ -13,26 +13,38 @@ from torch import Tensor, nn
 
 @contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
-    """Put buffers (BatchNorm's running statistics) and random generators (torch's, numpy's, Python's) back afterwards.
+    """Put buffers (BatchNorm's running statistics), modes and random generators (torch's, numpy's, Python's) back
+    afterwards.
 
     Gradients need no care: they are taken with `torch.autograd.grad`, which touches no `.grad`.
     """
     kept = [(m, dict(m._buffers), set(m._non_persistent_buffers_set)) for m in model.modules()]
     values = {b: b.clone() for _, buffers, _ in kept for b in buffers.values() if b is not None}
+    modes = {module: module.training for module in model.modules()}
     cuda = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
-    others = random.getstate(), np.random.get_state()  # noqa: NPY002  (what models draw from, Wav2Vec2's masks for one)
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), other_generators_kept():
         try:
             yield
         finally:
-            random.setstate(others[0])
-            np.random.set_state(others[1])  # noqa: NPY002
+            for module, training in modes.items():
+                module.training = training
             for module, buffers, hidden in kept:
                 module._buffers.clear()
                 module._buffers.update(buffers)
                 module._non_persistent_buffers_set = hidden
             for buffer, value in values.items():
                 _restore(buffer, value)
+
+
+@contextmanager
+def other_generators_kept() -> Iterator[None]:
+    """Put Python's and numpy's generators back: models draw from them (Wav2Vec2's masks for one)."""
+    kept = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
 
 
 def _restore(buffer: Tensor, value: Tensor) -> None:

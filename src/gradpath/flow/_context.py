@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from gradpath.errors import TraceError
 from gradpath.flow._asfound import plain_view
 from gradpath.flow._forward import Forward, Place, check_model
+from gradpath.flow._graph import Node
 from gradpath.flow._layers import LayerMeter
 from gradpath.flow._lines import lines_kept
 from gradpath.flow._tracing import Arrived, Tracing
@@ -38,12 +40,14 @@ class TraceContext:
     def flow(self) -> Flow:
         """The record of the last backward pass."""
         if not self.flows:
-            raise TraceError("no backward pass was seen: call loss.backward() on a loss of this model inside the block")
+            raise TraceError(
+                "no backward pass was seen: inside the block, run the model and call backward() on a scalar loss of it"
+            )
         return self.flows[-1]
 
     def __enter__(self) -> TraceContext:
         with ExitStack() as stack:  # what was entered is left again when a later one fails
-            self._meter = LayerMeter(self.model, not self.quick)
+            self._meter = LayerMeter(self.model, not self.quick, with_grad_only=True)
             self._notes = stack.enter_context(plain_view(self.model))
             stack.enter_context(self._meter.hooked())
             stack.enter_context(self._meter.forward())
@@ -59,24 +63,57 @@ class TraceContext:
 
     def _trace(self, loss: Tensor, backward: Callable[..., None], options: dict[str, Any]) -> None:
         """Run the user's backward pass with everything attached."""
-        if loss.grad_fn is None or loss.numel() != 1 or not self._meter.calls:
+        if loss.grad_fn is None or loss.numel() != 1 or not _leads_to(loss.grad_fn, self._meter):
             backward(loss, **options)
             return
         forward = Forward(self.model, self._meter, loss, [*self._notes, "traced inside the user's own step"], self.at)
         keep = bool(options.get("retain_graph") or options.get("create_graph"))
         tracing = Tracing(forward, self.quick, keep)
         with self._meter.still():
-            self.flows.append(tracing.flow(partial(_run, forward, backward, loss, options | {"retain_graph": True})))
+            self.flows.append(tracing.flow(partial(_run, tracing, backward, loss, options | {"retain_graph": True})))
+        self._meter.is_stale = True
         if not keep:
             self._meter.forget()
 
 
-def _run(forward: Forward, backward: Callable[..., None], loss: Tensor, options: dict[str, Any]) -> Arrived:
+def _leads_to(start: Node, meter: LayerMeter) -> bool:
+    """Whether a loss made by `start` depends on a call that was noted. A GAN's discriminator loss on detached samples
+    does not depend on the generator, whose calls then wait for its own loss."""
+    made = {call.edge.node for call in meter.calls if call.edge is not None}
+    stack, seen = [start], {start}
+    while stack and made:
+        node = stack.pop()
+        if node in made:
+            return True
+        sources = {source for source, _ in node.next_functions if source is not None} - seen
+        seen |= sources
+        stack.extend(sources)
+    return False
+
+
+def _run(tracing: Tracing, backward: Callable[..., None], loss: Tensor, options: dict[str, Any]) -> Arrived:
+    forward = tracing.forward
     gradients: dict[str, Tensor | None] = dict.fromkeys(forward.parameters)
     place: list[Tensor] = []
-    with _noted(forward, gradients, place):
+    with _noted(forward, gradients, place), _first_pass_only(loss, tracing):
         backward(loss, **options)
     return gradients, place[0] if place else None
+
+
+@contextmanager
+def _first_pass_only(loss: Tensor, tracing: Tracing) -> Iterator[None]:
+    """Stop listening when a second pass starts at the loss: that of another context inside which this one lies."""
+    passes = count()
+
+    def starts(gradient: Tensor) -> None:
+        if next(passes):
+            tracing.listening.close()
+
+    handle = loss.register_hook(starts)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

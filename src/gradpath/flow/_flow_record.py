@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from gradpath.flow._forks import ForkMeter, opaque_nodes
 from gradpath.flow._forward import Forward
 from gradpath.flow._gain import fit_gains
-from gradpath.flow._layers import Call, ParameterNorms, layer_record, own_parameters
+from gradpath.flow._layers import Call, ParameterNorms, autocast_on, layer_record, own_parameters
 from gradpath.flow._routes import is_opaque
 from gradpath.record import Flow, Nonlinearity, Reuse, Unseen
 
@@ -40,7 +39,7 @@ def flow_record(
         model=type(forward.model).__name__,
         mode=_mode(forward.model),
         dtype=_one({str(p.dtype).removeprefix("torch.") for p in forward.model.parameters()}),
-        autocast=_autocast(forward.loss.device.type),
+        autocast=forward.meter.autocast or autocast_on(forward.loss.device.type),
         device=forward.loss.device.type,
         loss=float(forward.loss.detach()),
         at=forward.at_name,
@@ -93,9 +92,3 @@ def _mode(model: nn.Module) -> Any:
 
 def _one(names: Iterable[str]) -> str:
     return "+".join(sorted(names)) or "none"
-
-
-def _autocast(device: str) -> str | None:
-    if not torch.is_autocast_enabled(device):
-        return None
-    return str(torch.get_autocast_dtype(device)).removeprefix("torch.")

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
@@ -61,17 +62,23 @@ class Call:
 class LayerMeter:
     """Hooks on all modules during one forward pass, then on the outputs of layers during one backward pass."""
 
-    def __init__(self, model: nn.Module, numerics: bool = False) -> None:
-        self.model, self.numerics = model, numerics
+    def __init__(self, model: nn.Module, numerics: bool = False, with_grad_only: bool = False) -> None:
+        """`with_grad_only`: calls of the model under torch.no_grad() (a validation) are not noted."""
+        self.model, self.numerics, self.with_grad_only = model, numerics, with_grad_only
         self.calls: list[Call] = []
         self.scopes = Scopes()
         self.anchors: set[Any] = set()
         self.seen: Counter[str] = Counter()
         self.edges: dict[str, GradientEdge] = {}
         """Where the first differentiable output of each module's first call is made."""
+        self.autocast: str | None = None
+        """The type that autocast computes in, where a layer was called under it."""
+        self.is_stale = False
+        """Set once a loss of these calls was traced: a module that is called again begins another forward pass."""
         self._outputs = ExitStack()
         self._armed = False
         self._still = False
+        self._aside = False
         self._begun: list[int] = []
         """Of each open module call, how many calls had been noted when it began."""
 
@@ -105,6 +112,8 @@ class LayerMeter:
 
     def forget(self) -> None:
         """Starts anew, for another forward pass under the same hooks."""
+        self.is_stale = False
+        self.scopes.forget()
         self._outputs.close()
         self.calls.clear()
         self.anchors.clear()
@@ -125,10 +134,18 @@ class LayerMeter:
     def _enter(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: Any) -> None:
             if not self._still:
+                if not self.scopes.is_open:
+                    self._begin(name)
                 self.scopes.enter(name)
                 self._begun.append(len(self.calls))
 
         return hook
+
+    def _begin(self, name: str) -> None:
+        """A call from outside of the model."""
+        if self.is_stale and self.seen[name]:
+            self.forget()
+        self._aside = self.with_grad_only and not torch.is_grad_enabled()
 
     def _leave(self, name: str, module: nn.Module) -> Any:
         own = own_parameters(module)
@@ -138,6 +155,8 @@ class LayerMeter:
                 return
             self.scopes.leave()
             begun = self._begun.pop()
+            if self._aside:
+                return
             self.seen[name] += 1
             found = list(tensors(output))
             self.anchors |= {tensor.grad_fn for tensor in found if tensor.grad_fn is not None}
@@ -152,6 +171,7 @@ class LayerMeter:
         return hook
 
     def _note(self, call: Call, outputs: list[Tensor], begun: int) -> None:
+        self.autocast = self.autocast or autocast_on(outputs[0].device.type)
         call.holds_layers = any(inner.weighted for inner in self.calls[begun:])
         for output in outputs:
             if output.requires_grad:
@@ -171,6 +191,13 @@ class LayerMeter:
                     call.numerics = numerics_of(gradient, call.zero_activations)
 
         return hook
+
+
+def autocast_on(device: str) -> str | None:
+    """The type that autocast computes in here and now, e.g. 'bfloat16'; None where it is off."""
+    if not torch.is_autocast_enabled(device):
+        return None
+    return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
 
 
 def own_parameters(module: nn.Module) -> list[nn.Parameter]:

@@ -36,7 +36,7 @@ def nonlinearities(forward: Forward) -> tuple[Nonlinearity, ...]:
     for node in reversed(forward.graph.nodes):
         off = _off(node) if node in forward.graph.activations else None
         if off is not None and off.numel():
-            found.append(_record(forward.name(node), operation(node), off))
+            found.append(_record(forward.name(node), operation(node), off, _unit_dimension(node, off.dim())))
     return tuple(found)
 
 
@@ -61,8 +61,26 @@ def _bounded(node: Node, saved: Tensor) -> Tensor:
     return (saved - low) * (2 / (high - low)) - 1
 
 
-def _record(name: str, kind: str, off: Tensor) -> Nonlinearity:
-    unit = 1 if off.dim() > 3 else off.dim() - 1  # N C H W: channels; N T C, N C: features
+_CHANNELS_FIRST = ("Convolution", "MkldnnConvolution", "NativeBatchNorm", "CudnnBatchNorm", "NativeGroupNorm")
+_FEATURES_LAST = ("Addmm", "Mm", "Bmm", "Linear", "NativeLayerNorm", "FusedRmsNorm", "Embedding")
+_FAR = 8
+
+
+def _unit_dimension(node: Node, dimensions: int) -> int:
+    """Where the units are: dimension 1 behind a convolution (N C L, N C H W), the last one behind a linear layer
+    (N C, N T C, N H W C). Read off the nearest such operation that the input comes from."""
+    for _ in range(_FAR):
+        node = next((source for source, _ in node.next_functions if source is not None), None)
+        if node is None:
+            break
+        if operation(node) in _CHANNELS_FIRST:
+            return min(1, dimensions - 1)
+        if operation(node) in _FEATURES_LAST:
+            return dimensions - 1
+    return 1 if dimensions > 3 else dimensions - 1
+
+
+def _record(name: str, kind: str, off: Tensor, unit: int) -> Nonlinearity:
     others = [d for d in range(off.dim()) if d != unit]
     dead = off.all(dim=others) if others else off
     return Nonlinearity(

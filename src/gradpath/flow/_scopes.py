@@ -37,6 +37,10 @@ class Scopes:
             self._open.pop()
         self._note(self._open[-1] if self._open else "")
 
+    def forget(self) -> None:
+        """Keeps only what is open: nodes made before are named no more."""
+        del self._starts[:-1], self._names[:-1]
+
     def _note(self, name: str) -> None:
         number = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
         if self._starts and self._starts[-1] == number:

@@ -58,11 +58,12 @@ def trace(
     """Where the gradient of one batch went in a model: layers, forks with their edges, gains, effective depth.
 
     Without a batch, `with trace(model) as traced:` goes around your own forward and `loss.backward()` (a training step
-    of Lightning or of a Trainer, a GAN); `traced.flow` is the record.
+    of Lightning or of a Trainer, a GAN); `traced.flow` is the record. `torch.autograd.backward(...)` is not seen, and
+    under a GradScaler the loss is the scaled one.
 
     Args:
         model: any module, in the mode it is in. Its parameters, gradients, buffers, hooks and the random state are
-            left as found.
+            left as found (but for parameters that its own forward writes).
         batch: with a criterion, a pair (input, target); else the input: a tensor, a tuple of positional arguments or
             a mapping of keyword arguments.
         criterion: criterion(output, target) → scalar loss. Without it the output is a scalar, has `.loss` or a key
@@ -91,6 +92,12 @@ def trace(
             return {name: Tracing(one, quick, name != last).flow() for name, one in passes.items()}
 
     found = [flows(one) for one in (batch, *batches)]
+    for losses in found:
+        if losses.keys() != found[0].keys():
+            raise TraceError(
+                f"batches: the step returned other losses ({', '.join(losses)}) than for the first batch "
+                f"({', '.join(found[0])}): return the same names for every batch"
+            )
     records = {name: statistics([each[name] for each in found]) for name in found[0]}
     if not quick:
         records = {name: diagnosed(model, flow, batch, criterion, step) for name, flow in records.items()}

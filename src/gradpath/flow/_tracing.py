@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ class Tracing:
     def __init__(self, forward: Forward, quick: bool = False, keep_graph: bool = False) -> None:
         self.forward, self.meter, self.quick, self.keep_graph = forward, forward.meter, quick, keep_graph
         self.forks, self.lengths, self.taps = ForkMeter(forward.plans), MeanLength(branch_uses(forward.plans)), Taps()
+        self.listening = ExitStack()
+        """Open while the pass runs; what closes it earlier keeps later passes out."""
         self.forks.attach(self.taps)
         self.reuse = None if quick else ReuseMeter(forward)
         if self.reuse is not None:
@@ -41,7 +44,9 @@ class Tracing:
         """Run the pass and read everything off. `backward` runs it in another way and keeps the graph."""
         roof = self._reserve_heap()
         units = nonlinearities(self.forward) if not self.quick else ()
-        with self.taps.listening(), self.meter.backward():
+        with self.listening:
+            self.listening.enter_context(self.taps.listening())
+            self.listening.enter_context(self.meter.backward())
             gradients, gradient_at = (backward or self._take)()
         if not self.keep_graph:
             self.meter.release()
@@ -71,8 +76,16 @@ class Tracing:
         try:
             found = torch.autograd.grad(self.forward.loss, inputs, retain_graph=True, allow_unused=True)
         except RuntimeError as error:
+            if "a second time" in str(error):
+                raise TraceError(_USED_UP) from error
             raise TraceError(f"the backward pass failed: {_first_line(error)}") from error
         return dict(zip(parameters, found[:-1], strict=True)), found[-1]
+
+
+_USED_UP = (
+    "the graph behind the loss is used up: the step (or the model) called backward() itself; leave that to trace and "
+    "return the loss alone, or use `with trace(model) as traced:` around your own step"
+)
 
 
 def _first_line(error: Exception) -> str:

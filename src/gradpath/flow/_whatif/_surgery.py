@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from gradpath.errors import TraceError
-from gradpath.flow._asfound import as_found
+from gradpath.flow._asfound import as_found, other_generators_kept
 from gradpath.flow._forward import Forward, Place, check_model, forward_pass
 from gradpath.flow._tracing import Tracing
 from gradpath.record import Flow
@@ -61,7 +61,7 @@ def copied(model: nn.Module) -> nn.Module:
 def seeded(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Random numbers from a seed; the generators are put back at the end."""
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), other_generators_kept():
         torch.manual_seed(seed)
         yield
 

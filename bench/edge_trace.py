@@ -9,9 +9,9 @@ times. Peak memory is that of a process of its own which runs the job twice.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ import torch.nn.functional as F
 from _common import keep, ratios
 
 import gradpath as gp
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from sweep.libraries import load_torchvision
 
 
 def nets() -> dict[str, tuple[Callable[[], torch.nn.Module], tuple[int, ...], int]]:
@@ -28,8 +31,8 @@ def nets() -> dict[str, tuple[Callable[[], torch.nn.Module], tuple[int, ...], in
         "densenet-bc-100-12, 32 px, batch 32": (lambda: gp.build("densenet-bc-100-12"), (32, 3, 32, 32), 10),
     }
     try:
-        from torchvision.models import densenet121
-    except (ImportError, RuntimeError) as error:
+        densenet121 = load_torchvision().models.densenet121
+    except ImportError as error:
         print(f"densenet-121 left out: {error}", file=sys.stderr)
     else:
         found["densenet-121 (torchvision, a feature list), 64 px, batch 16"] = (densenet121, (16, 3, 64, 64), 1000)
@@ -56,7 +59,8 @@ def jobs(name: str) -> tuple[Callable[[], None], Callable[[], None]]:
 def _peak(name: str, which: int, answer: Any) -> None:
     for _ in range(2):
         jobs(name)[which]()
-    answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    status = Path("/proc/self/status").read_text()
+    answer.put(int(status.split("VmHWM:")[1].split()[0]) * 1024)
 
 
 def peak_bytes(name: str, which: int) -> int:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from gradpath.flow._norms import log10, norm, norms, rms, share
+from gradpath.flow._norms import dense, log10, norm, norms, rms, share, sum_and_shares
 
 LARGE, SMALL = (8, 16, 17, 31), (3, 5)
 
@@ -69,3 +69,37 @@ def test_what_is_zero_or_not_finite_says_so():
     assert norm(torch.zeros(0)) == 0.0
     assert rms(torch.zeros(0)) == 0.0
     assert math.isnan(log10(math.inf))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 8, 40, 40), (7, 4097)])
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+@pytest.mark.parametrize("layout", ["contiguous", "slices", "channels last"])
+def test_many_edges_at_once_are_what_they_are_singly(shape, scale, layout):
+    torch.manual_seed(0)
+    parts = [torch.randn(shape) * scale * k for k in (1.0, 2.0, -0.5)]
+    if layout == "slices":
+        parts = [torch.cat([p, p], 1)[:, : shape[1]] for p in parts]
+    elif layout == "channels last" and len(shape) == 4:
+        parts = [p.contiguous(memory_format=torch.channels_last) for p in parts]
+    parts = [dense(part) for part in parts]
+    found = sum_and_shares(parts)
+    whole = sum(part.double() for part in parts)
+    if parts[0].numel() <= 4096 or scale != 1.0:
+        assert found is None  # taken singly, in float64
+        return
+    sizes, size, shares = found
+    assert sizes == pytest.approx([float(p.double().norm()) for p in parts], rel=1e-6)
+    assert size == pytest.approx(float(whole.norm()), rel=1e-6)
+    expected = [float((p.double() * whole).sum() / whole.square().sum()) for p in parts]
+    assert shares == pytest.approx(expected, abs=2e-6)
+
+
+def test_dense_copies_only_what_has_gaps():
+    whole = torch.randn(2, 8, 4, 4)
+    last = whole.contiguous(memory_format=torch.channels_last)
+    assert dense(whole).data_ptr() == whole.data_ptr()
+    assert dense(last).data_ptr() == last.data_ptr()
+    part = dense(last[:, 2:5])
+    assert part.stride() == (48, 1, 12, 3)  # channels last, without the gaps
+    assert torch.equal(part, last[:, 2:5])
+    assert dense(torch.ones(1).expand(5)).stride() == (1,)

@@ -20,7 +20,7 @@ from torch import Tensor
 from gradpath.flow._graph import Graph, Made, Node, Use, operation
 from gradpath.flow._lines import line_of
 from gradpath.flow._merges import between, first_meeting
-from gradpath.flow._norms import log10, norm, share
+from gradpath.flow._norms import dense, log10, norm, share, sum_and_shares
 from gradpath.flow._routes import classify_routes, fork_kind, holds_parameter, merge_kind
 from gradpath.record import Edge, EdgeKind, Fork, ForkKind, Merge
 
@@ -96,11 +96,22 @@ class Measured:
 
     def reduce(self) -> None:
         """Turn the gradients into numbers and let them go."""
-        self.norms = {i: norm(grad) for i, grad in self.arrived.items()}
         self.shape = tuple(next(iter(self.arrived.values())).shape)
-        if not self._reduce_pair():
-            self._reduce_sum()
+        if not self._reduce_many():
+            self.norms = {i: norm(grad) for i, grad in self.arrived.items()}
+            if not self._reduce_pair():
+                self._reduce_sum()
         self.arrived.clear()
+
+    def _reduce_many(self) -> bool:
+        """Three edges and more (a feature list has dozens), all at once. False where they must be taken singly."""
+        found = sum_and_shares(list(self.arrived.values())) if len(self.arrived) > 2 else None
+        if found is None:
+            return False
+        norms, self.whole, shares = found
+        self.norms = dict(zip(self.arrived, norms, strict=True))
+        self.shares = dict(zip(self.arrived, shares, strict=True))
+        return True
 
     def _reduce_pair(self) -> bool:
         """Two edges, the usual case: ‖g‖² = ‖a‖² + ‖b‖² + 2⟨a, b⟩, without forming the sum. Returns False where this
@@ -170,7 +181,7 @@ class ForkMeter:
 
     def _arrive(self, number: int, edge: int, grad: Tensor) -> None:
         measured = self.measured[number]
-        measured.arrived[edge] = grad.to_dense() if grad.is_sparse else grad.detach()
+        measured.arrived[edge] = dense(grad)
         if len(measured.arrived) == len(self.forks[number].uses):
             measured.reduce()
 

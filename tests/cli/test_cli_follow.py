@@ -65,7 +65,7 @@ def test_the_screen_says_where_the_run_is_and_which_layer_moves(run):
     assert len(lines) <= 24
     assert all(cell_len(line) <= 80 for line in lines)
     for part in (
-        "run: Net, 30 layers",
+        "run: Net, 20 layers",
         "step 9",
         "loss 0.2222",
         "loss scale 1024",

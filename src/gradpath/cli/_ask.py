@@ -8,9 +8,11 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from torch import nn
+
 from gradpath.cli._inputs import Subject
 from gradpath.cli._target import users_error
-from gradpath.errors import GradpathError, UserError
+from gradpath.errors import GradpathError, TraceError, UserError
 from gradpath.flow import paths, trace, whatif
 from gradpath.flow._whatif._changes import parse
 from gradpath.record import Flow, PathLengths, WhatIf
@@ -27,7 +29,7 @@ def check_changes(changes: Sequence[str]) -> None:
 
 def traced(subject: Subject, lines: bool = False) -> Flow:
     """`gp.trace` of the subject's batches; what was assumed about them stands in the record's notes."""
-    with models_code():
+    with models_code(subject.model):
         flow = trace(
             subject.model,
             subject.batch,
@@ -45,7 +47,7 @@ def traced(subject: Subject, lines: bool = False) -> Flow:
 
 def split(subject: Subject, unit: str, method: str, by_depth: bool, seed: int) -> PathLengths:
     """`gp.paths` of the subject's batch."""
-    with models_code():
+    with models_code(subject.model):
         found = paths(
             subject.model,
             subject.batch,
@@ -65,7 +67,7 @@ def simulated(subject: Subject, changes: Sequence[str], tell: Callable[[str], No
     found = []
     for change in changes:
         tell(f"simulating {change} …")
-        with models_code():
+        with models_code(subject.model):
             found.append(
                 whatif(subject.model, subject.batch, subject.criterion, change, step=subject.step, at=subject.at)
             )
@@ -85,7 +87,7 @@ def simulated_cures(flow: Flow, subject: Subject, done: Sequence[str], tell: Cal
 
 
 @contextlib.contextmanager
-def models_code() -> Iterator[None]:
+def models_code(model: nn.Module | None = None) -> Iterator[None]:
     """What goes wrong in the model's forward, or for want of memory, is one line; an error of ours stays what it is."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -95,7 +97,15 @@ def models_code() -> Iterator[None]:
     except Exception as error:
         if not _is_the_models(error):
             raise
-        raise users_error("the model raised", error) from error
+        raise TraceError(f"{users_error('the model raised', error)}{_where(error, model)}") from error
+
+
+def _where(error: Exception, model: nn.Module | None) -> str:
+    """'; in layers.3 (Linear)', the innermost module that was being called; '' outside of all modules."""
+    names = {id(module): name for name, module in model.named_modules()} if model is not None else {}
+    called = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = [module for module in called if names.get(id(module))]
+    return f"; in {names[id(inside[-1])]} ({type(inside[-1]).__name__})" if inside else ""
 
 
 def _is_the_models(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import shutil
 import sys
 from typing import IO, Any
@@ -40,8 +41,16 @@ def width_of(stream: IO[str], default: int = 80) -> int:
 
 
 def show(text: str) -> None:
-    """Print a result to stdout. (`click.echo` would write UTF-8 to a console that says it is ASCII.)"""
-    print(text, flush=True)
+    """Print a result to stdout. (`click.echo` would write UTF-8 to a console that says it is ASCII.)
+
+    A reader that has seen enough, such as `head`, ends the printing alone: files are still written, checks still made.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # what is left in the buffer goes there, at exit too
+        os.close(nowhere)
 
 
 def tell(line: str) -> None:

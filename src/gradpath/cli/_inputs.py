@@ -93,6 +93,8 @@ def _parse(spec: str) -> Input:
         )
     name, sizes, integer, high, kind = match.groups()
     shape = tuple(map(int, re.split("[x×]", sizes)))
+    if 0 in shape:
+        raise TraceError(f"--input {spec!r} holds no number: give sizes from 1 on")
     if integer and int(high) < 1:
         raise TraceError(f"--input {spec!r}: there is no integer from 0 on below {high}")
     return Input(shape, integer or kind or "float", int(high or 0), name)

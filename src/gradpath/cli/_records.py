@@ -10,10 +10,14 @@ from gradpath.record import Flow, Record, read
 NAMES = ("flow.json", "paths.json", "diff.json", "compare.json", "run.json")
 """What a run folder calls its records, those asked for first."""
 
+WATCHED = "watch.jsonl"
+
 
 def read_any(path: Path) -> tuple[Record, Path]:
     """The record of a file or of a folder, and its file. Raises RecordError where there is none."""
     file = next((path / name for name in NAMES if (path / name).is_file()), path) if path.is_dir() else path
+    if file.is_dir() and (path / WATCHED).is_file():
+        raise RecordError(f"{path}: holds a watched run: gradpath follow {path} shows it, or name a trace-*.json in it")
     if file.is_dir():
         raise RecordError(f"{path}: holds no record ({', '.join(NAMES)}): name the file")
     return read(file), file

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +65,13 @@ def load_target(text: str) -> Target:
         module = _module(file)
         maker = getattr(module, function, None)
         if not callable(maker):
-            raise TraceError(f"{text}: {file} has no function {function!r}{_there_are(module)}")
+            raise TraceError(f"{text}: {file} has no function {function!r}{_there_are(module, function)}")
+        if isinstance(maker, nn.Module):
+            return Target(maker)
+        if needed := _needed(maker):
+            raise TraceError(
+                f"{text} takes {needed}, but is called without arguments: give each of them a default value"
+            )
         with users_code(f"{text} raised"):
             return _returned(text, maker())
 
@@ -91,7 +99,9 @@ def users_code(what: str) -> Iterator[None]:
     except Exception as error:
         raise users_error(what, error) from error
     except SystemExit as error:
-        raise TraceError(f"{what} SystemExit({error.code}): does it parse a command line when imported?") from error
+        raise TraceError(
+            f"{what} SystemExit({error.code}): does it parse a command line or end the program?"
+        ) from error
 
 
 def users_error(what: str, error: BaseException) -> TraceError:
@@ -100,7 +110,8 @@ def users_error(what: str, error: BaseException) -> TraceError:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "no message")[:200]
+    said = error.msg if isinstance(error, SyntaxError) else str(error)  # str() would name the line a second time
+    return next(iter(said.strip().splitlines()), "no message")[:200]
 
 
 def _users_line(error: BaseException) -> str:
@@ -147,20 +158,34 @@ def _module(file: str) -> ModuleType:
     return module
 
 
-def _there_are(module: ModuleType) -> str:
+def _needed(maker: Any) -> str:
+    """The arguments that have no default: 'config, size'; '' where none is needed or nothing is known."""
+    try:
+        parameters = inspect.signature(maker).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return ", ".join(p.name for p in parameters if p.default is p.empty and p.kind not in variadic)
+
+
+def _there_are(module: ModuleType, asked: str) -> str:
     own = [
         name
         for name, value in vars(module).items()
         if callable(value) and getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
     ]
-    return f"; it has: {', '.join(own[:6])}" if own else ""
+    near = difflib.get_close_matches(asked, own, 1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    more = f" … ({len(own)} in all)" if len(own) > 6 else ""
+    return f"; it has: {', '.join(own[:6])}{more}" if own else ""
 
 
 def _returned(text: str, value: Any) -> Target:
     """What a function gave: a model, (model, batch) or (model, batch, loss)."""
     parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if not 1 <= len(parts) <= 3 or not isinstance(parts[0], nn.Module):
-        seen = " and ".join(type(part).__name__ for part in parts) or "nothing"
+        seen = " and ".join("None" if part is None else type(part).__name__ for part in parts) or "nothing"
         raise TraceError(f"{text} returned {seen}: return a model, (model, batch) or (model, batch, loss)")
     if len(parts) == 3 and not callable(parts[2]):
         raise TraceError(

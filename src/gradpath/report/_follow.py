@@ -52,7 +52,9 @@ def follow_text(log: WatchLog, width: int = 80, height: int = 24) -> str:
 
 def _title(log: WatchLog, header: WatchHeader) -> str:
     where = log.path.parent.name if log.path.name == "watch.jsonl" else log.path.name
-    return f"{facts.printable(where)}: {facts.printable(header.model)}, {facts.counted(len(header.layers), 'layer')}"
+    weighted = sum(layer.weighted for layer in header.layers)  # as `gradpath trace` counts: norms have no depth
+    layers = facts.counted(weighted or len(header.layers), "layer")
+    return f"{facts.printable(where)}: {facts.printable(header.model)}, {layers}"
 
 
 def _status(log: WatchLog, header: WatchHeader, reports: Sequence[WatchReport]) -> list[str]:

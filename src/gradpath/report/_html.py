@@ -42,7 +42,7 @@ def page(record: Record) -> str:
     if isinstance(record, Comparison):
         return _shell("gradpath compare", headline(record), _comparison(record), record)
     if isinstance(record, Flow):
-        return _shell("gradpath trace", flow_headline(record), _flow(record), record)
+        return _shell("gradpath trace", flow_words.verdict(record), _flow(record), record)
     if isinstance(record, CircuitRecord):
         return _shell("gradpath explain", record.title, _circuit(record), record)
     raise UserError(f"a {type(record).__name__} has no page: comparisons, flows and circuits do")
@@ -138,6 +138,7 @@ def _flow(flow: Flow) -> Markup:
         charts.append(_figure(figures.SHARE_TITLE, svg.shares(bars), f"{figures.SHARE_NOTE}. Dashed: 100 %."))
     unseen = flow_words.unseen_lines(flow.unseen)[2:]  # without the blank line and the title of the text version
     return joined(
+        *_found(flow),
         element("p", f"{flow.dtype}, {flow.mode} mode, {flow.device}", class_="setting"),
         element("div", *charts, class_="figures"),
         element("h2", "In numbers"),
@@ -150,6 +151,18 @@ def _flow(flow: Flow) -> Markup:
         _details("Residual forks", _table("Stem first", columns.FORK_COLUMNS, flow.residual_forks)) if bars else "",
         _details("Layers", _table("In the order of the forward pass", columns.LAYER_COLUMNS, flow.layers)),
     )
+
+
+def _found(flow: Flow) -> Iterable[Markup]:
+    """Where, why and what would cure the finding in the title; the other findings; then the net in one sentence."""
+    if not flow.findings:
+        return
+    worst, *others = flow.findings
+    yield _pairs(dict(flow_words.details(worst)))
+    if others:
+        yield element("h2", "Also found")
+        yield element("ul", *(element("li", flow_words.finding_title(other)) for other in others), class_="findings")
+    yield element("p", flow_headline(flow))
 
 
 def _circuit(record: CircuitRecord) -> Markup:

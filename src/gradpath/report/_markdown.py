@@ -47,9 +47,18 @@ def flow_markdown(flow: Flow, tried: Sequence[WhatIf] = ()) -> str:
     parts.append(_bullets(plain(line) for line in words.flow_facts(flow)))
     if worst_fed := words.worst_layers(flow.layers):
         parts += ["Layers that the least gradient reaches:", markdown_table(columns.LAYER_COLUMNS, worst_fed)]
+    if flow.residual_forks:
+        parts += ["Residual forks, stem first:", _forks_table(flow)]
     rest = [*words.statistics_lines(flow.statistics), *words.unseen_lines(flow.unseen)[2:]]
     parts.append(_bullets(plain(line) for line in rest if line))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _forks_table(flow: Flow) -> str:
+    """As many forks as on the screen: the first and the last."""
+    first, hidden, last = words.folded(flow.residual_forks)
+    table = markdown_table(columns.FORK_COLUMNS, [*first, *last])
+    return f"{table}\n\n({hidden} more between fork {len(first)} and the last {len(last)})" if hidden else table
 
 
 def _bullets(lines: Iterable[str]) -> str:

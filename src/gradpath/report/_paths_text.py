@@ -22,6 +22,8 @@ DEPTHS = 20
 QUANTILES = (0.05, 0.5, 0.95)
 _SHADES = " ░▒▓█"
 _WIDEST_BAR = 40
+_ROUNDING = 1e-6
+"""A standard deviation below it is what rounding leaves where all paths have one length."""
 _SCOPE_WIDTH = 24
 
 
@@ -97,7 +99,8 @@ def paths_facts(record: PathLengths) -> Iterator[str]:
         found = ", ".join(f"{100 * q:.0f} %: {record.quantile(q)}" for q in QUANTILES)
         yield f"quantiles of the norm mass, in {record.unit}: {found}"
     if record.deviation is not None:
-        yield f"standard deviation of the length: {units.number(record.deviation, 3)}"
+        deviation = record.deviation if record.deviation > _ROUNDING else 0.0
+        yield f"standard deviation of the length: {units.number(deviation, 3)}"
     if record.shortest_path is not None and record.longest_path is not None:
         yield f"shortest gradient path {facts.counted(record.shortest_path, 'layer')}, longest {record.longest_path}"
     yield f"gradient norm {columns.log10_text(record.log10_gradient_norm)}"

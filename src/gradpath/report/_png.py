@@ -132,7 +132,10 @@ def _flow_figure(record: Flow) -> Any:
     height = max(4.6, 1.9 + 0.16 * len(bars))
     made = _blank(10 if bars else 6.5, height)
     under = f"{record.dtype}, {record.mode} mode, loss {facts.ratio_text(record.loss)}"
-    head = _title(made, flow_headline(record), under, height, characters=88 if bars else 56)
+    found = record.findings[0].sentence.partition(";")[0] if record.findings else ""  # what follows is the cause
+    if found:
+        under = f"{facts.printable(record.model)}; {under}"
+    head = _title(made, facts.printable(found) or flow_headline(record), under, height, characters=88 if bars else 56)
     top, bottom = 1 - head / height, 0.62 / height
     profile = made.add_axes((0.1, bottom, 0.38 if bars else 0.86, top - bottom))
     _profile(profile, (figures.line(record.model, figures.look(5), record),), compared=False)
@@ -251,6 +254,11 @@ def _say(axes: Any, x: float, y: float, text: str, *, failed: bool) -> None:
     )  # fmt: skip
 
 
+def _tail(name: str, size: int = 26) -> str:
+    """The end of a long name, which tells layers apart."""
+    return name if len(name) <= size else f"…{name[1 - size :]}"
+
+
 def _shares(axes: Any, bars: tuple[figures.ForkBar, ...]) -> None:
     _own_style(axes)
     for y, bar in enumerate(bars):
@@ -267,6 +275,6 @@ def _shares(axes: Any, bars: tuple[figures.ForkBar, ...]) -> None:
     axes.text(1, -0.65, "100 %", fontsize=7.5, color=PALE, ha="center", va="bottom")
     axes.axvline(0, color=PALE, linewidth=1)
     few = range(0, len(bars), max(len(bars) // 24 + 1, 1))
-    axes.set_yticks(few, [bars[i].name[-26:] for i in few], fontsize=7)
+    axes.set_yticks(few, [_tail(bars[i].name) for i in few], fontsize=7)
     axes.set_xlabel(figures.SHARE_AXIS)
     axes.set_title(figures.SHARE_TITLE, fontsize=10.5, loc="left", pad=14)

@@ -272,7 +272,7 @@ def test_the_worst_comes_first():
         ("logarithm of a negative", "It begins at log in 1 ("),
         ("square root at zero", "It begins at the gradient of Sqrt in 1 ("),
         ("logarithm in the loss", "It begins at log ("),
-        ("infinite weight", "It begins at the input of linear in 2."),
+        ("infinite weight", "the parameter 2.weight itself holds NaN or infinity"),
     ],
 )
 def test_the_first_operation_that_is_not_finite_is_named_with_its_line(name, words):
@@ -342,7 +342,9 @@ def test_a_sick_model_fails_with_all_that_is_needed():
     with pytest.raises(AssertionError) as caught:
         assert_healthy(model, batch, criterion)
     text = str(caught.value)
-    assert text.startswith("Sequential is not healthy: 1 finding\n  1. vanishing: The gradient vanishes: from 30 back")
+    assert text.startswith(
+        "Sequential is not healthy: 1 finding\n  1. vanishing: The gradient vanishes: from layer 30 (Linear) back"
+    )
     for word in ("evidence: ", "remedy: ", "try:      init=he · skip=every:2", "allow=('vanishing',)"):
         assert word in text
     assert not isinstance(caught.value, TraceError)

@@ -147,7 +147,7 @@ def test_the_padding_factor_is_in_the_gain_of_convolutions(size):
     inside = ((3 * size - 2) / (3 * size)) ** 2
     assert expected.energy_gain == pytest.approx(inside, rel=0.01)
     assert expected.measured == pytest.approx(inside, rel=expected.tolerance)
-    assert expected.tolerance == pytest.approx(0.12 + 2.5 / 47, abs=0.01)  # the band, and what 48 channels are short of wide
+    assert expected.tolerance == pytest.approx(0.12 + 2.5 / 47, abs=0.01)
 
 
 @pytest.mark.slow

@@ -495,7 +495,7 @@ def test_both_passes_see_the_same_dropout():
     batch = (torch.randn(3, 5), torch.randint(4, (3,)))
     found = whatif(model, batch, F.cross_entropy, "train=1:0")
     assert found.after == found.before
-    assert found.sentence.startswith("nothing changes: after 1 SGD step (rate 0) no layer's gradient is 5%")
+    assert found.sentence.startswith("nothing changes: after 1 SGD step (rate 0) no layer's gradient is 5 %")
 
 
 def test_paths_are_taken_where_asked_in_both():
@@ -594,34 +594,34 @@ def told(old, new, change="cut=skips", depths=(None, None)):
         (
             (-1.92, -1, -1, 0),
             (-6.01, -1, -1, 0),
-            "without the skips the gradient at 0 falls by 4.1 decades (0.012 → 9.8e-7)",
+            "without the skips the gradient at layer 0 falls by 4.1 decades (0.012 → 9.8e-7)",
         ),
-        ((0, 0, 0, 0), (-0.2, -0.4, -0.8, 0), "without the skips the gradient at 2 falls by 60% (1 → 0.398)"),
-        ((0, 0, 0, 0), (0.5, 0, 0, 0), "without the skips the gradient at 0 rises 3.2-fold (1 → 3.16)"),
-        ((0, 0, 0, 0), (0.1, 0, 0, 0), "without the skips the gradient at 0 rises by 26% (1 → 1.26)"),
+        ((0, 0, 0, 0), (-0.2, -0.4, -0.8, 0), "without the skips the gradient at layer 2 falls by 60 % (1 → 0.398)"),
+        ((0, 0, 0, 0), (0.5, 0, 0, 0), "without the skips the gradient at layer 0 rises 3.2-fold (1 → 3.16)"),
+        ((0, 0, 0, 0), (0.1, 0, 0, 0), "without the skips the gradient at layer 0 rises by 26 % (1 → 1.26)"),
         (
             (0, 0, 0, 0),
             (0.02, 0, -0.01, 0),
-            "nothing changes: without the skips no layer's gradient is 5% larger or smaller",
+            "nothing changes: without the skips no layer's gradient is 5 % larger or smaller",
         ),
-        ((-2, 0, 0, 0), (-math.inf, 0, 0, 0), "without the skips nothing arrives at 0 any more (0.01 → 0)"),
-        ((-2, 0, 0, 0), (None, 0, 0, 0), "without the skips nothing arrives at 0 any more (0.01 → 0)"),
-        ((-math.inf, 0, 0, 0), (-0.4, 0, 0, 0), "without the skips 0 receives 0.398 instead of nothing"),
+        ((-2, 0, 0, 0), (-math.inf, 0, 0, 0), "without the skips nothing arrives at layer 0 any more (0.01 → 0)"),
+        ((-2, 0, 0, 0), (None, 0, 0, 0), "without the skips nothing arrives at layer 0 any more (0.01 → 0)"),
+        ((-math.inf, 0, 0, 0), (-0.4, 0, 0, 0), "without the skips layer 0 receives 0.398 instead of nothing"),
         (
             (0, 0, 0, 0),
             (math.nan, 0, 0, 0),
-            "without the skips the gradient at 0 is not finite any more (1 → not finite)",
+            "without the skips the gradient at layer 0 is not finite any more (1 → not finite)",
         ),
-        ((math.nan,) * 4, (math.nan, 0, 0, 0), "without the skips the gradient at 2 is finite (not finite → 1)"),
+        ((math.nan,) * 4, (math.nan, 0, 0, 0), "without the skips the gradient at layer 2 is finite (not finite → 1)"),
         (
             (math.nan,) * 4,
             (math.nan,) * 4,
-            "nothing changes: without the skips no layer's gradient is 5% larger or smaller",
+            "nothing changes: without the skips no layer's gradient is 5 % larger or smaller",
         ),
         (
             (-400, 0, 0, 0),
             (-410, 0, 0, 0),
-            "without the skips the gradient at 0 falls by 10.0 decades (1.0e-400 → 1.0e-410)",
+            "without the skips the gradient at layer 0 falls by 10.0 decades (1.0e-400 → 1.0e-410)",
         ),
     ],
 )

@@ -154,7 +154,12 @@ def _quantities(a: Flow, b: Flow) -> Iterator[QuantityDiff]:
     gains_a, gains_b = ({gain.resolution: gain.energy_gain for gain in flow.gain_per_layer} for flow in (a, b))
     for resolution in dict.fromkeys([*gains_a, *gains_b]):
         one, two = gains_a.get(resolution), gains_b.get(resolution)
-        yield QuantityDiff(name=f"gain at {resolution or 'no resolution'}", a=one, b=two, decades=decades(one, two))
+        yield QuantityDiff(
+            name=f"gain at {resolution}" if resolution else "gain of linear layers",
+            a=one,
+            b=two,
+            decades=decades(one, two),
+        )
 
 
 def _matched_layers(a: Flow, b: Flow) -> tuple[list[LayerDiff], list[Layer], list[Layer]]:

@@ -282,6 +282,7 @@ class Flow(Record, kind="flow"):
         depth = "-" if self.effective_depth is None else f"{self.effective_depth:.2f}"
         ratio = "-" if self.stem_over_head is None else f"{self.stem_over_head:.3g}"
         return (
-            f"Flow({self.model}: {len(self.layers)} layers, {len(self.residual_forks)} residual forks, "
+            f"Flow({self.model}: {sum(layer.weighted for layer in self.layers)} layers, "
+            f"{len(self.residual_forks)} residual forks, "
             f"stem/head {ratio}, effective depth {depth})"
         )

@@ -219,3 +219,10 @@ def learning_rate_text(net: RunRecord) -> str:
     """'lr 0.005, best of 3' where the learning rate was chosen, else 'lr 0.05'."""
     rate = f"lr {units.number(net.recipe.learning_rate)}"
     return f"{rate}, best of {len(net.trials)} tried" if len(net.trials) > 1 else rate
+
+
+def place(resolution: str) -> str:
+    """'at 28x28'; 'at length 32' for sequences; 'linear layers' where outputs have no extent."""
+    if not resolution:
+        return "linear layers"
+    return f"at {resolution}" if "x" in resolution else f"at length {resolution}"

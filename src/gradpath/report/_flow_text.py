@@ -130,10 +130,10 @@ def _theory(flow: Flow, gain: Gain) -> str:
 
 def _block_theory(expected: Expectation) -> str:
     """'at 28x28: gradient energy ×1.2 per residual block going backward; theory expects ×1.3 ± 12 % (…)'."""
-    where, measured = expected.resolution or "no resolution", facts.ratio_text(expected.measured)
+    measured = facts.ratio_text(expected.measured)
     return (
-        f"at {where}: gradient energy ×{measured} per residual block going backward; theory expects "
-        f"{expected_text(expected)}"
+        f"{facts.place(expected.resolution)}: gradient energy ×{measured} per residual block going backward; "
+        f"theory expects {expected_text(expected)}"
     )
 
 
@@ -152,14 +152,14 @@ def skip_share_text(flow: Flow) -> str:
 
 def gain_text(gain: Gain) -> str:
     """'at 28x28: gradient energy ×1.38 per layer going backward (RMS ×1.17; 19 layers, r² 0.98)'."""
-    where, layers = gain.resolution or "no resolution", facts.counted(gain.layers, "layer")
+    where, layers = facts.place(gain.resolution), facts.counted(gain.layers, "layer")
     if not (math.isfinite(gain.energy_gain) and gain.energy_gain >= 0):
-        return f"at {where}: gain not finite ({layers})"
+        return f"{where}: gain not finite ({layers})"
     if not facts.trend(gain):
-        return f"at {where}: no clear trend ({layers}, r² {facts.ratio_text(gain.r_squared, 2)})"
+        return f"{where}: no clear trend ({layers}, r² {facts.ratio_text(gain.r_squared, 2)})"
     fit = "" if gain.r_squared is None else f", r² {facts.ratio_text(gain.r_squared, 2)}"
     return (
-        f"at {where}: gradient energy ×{units.number(gain.energy_gain, 3)} per layer "
+        f"{where}: gradient energy ×{units.number(gain.energy_gain, 3)} per layer "
         f"going backward (RMS ×{units.number(gain.rms_gain, 3)}; {layers}{fit})"
     )
 

@@ -79,5 +79,7 @@ def arrival(flow: Flow) -> str:
     if fate == "not finite":
         return "it is not finite"
     ratio = f"stem over head {facts.ratio_text(flow.stem_over_head, 2)}"
+    if not flow.findings and wording.change(flow) in ("shrinks", "grows"):  # two shapes are compared: no judgement
+        return ratio
     above = f", above {facts.EXPLODED:.0f}" if fate == "exploded" else ""
     return f"the gradient {wording.change(flow)} on its way back ({ratio}{above})"

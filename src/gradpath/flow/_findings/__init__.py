@@ -10,7 +10,7 @@ from torch import nn
 
 from gradpath.flow._findings._depth import exploding, starving, vanishing
 from gradpath.flow._findings._not_finite import first_not_finite
-from gradpath.flow._findings._numbers import float16_underflow, no_gradient, not_finite
+from gradpath.flow._findings._numbers import broken_parameter, float16_underflow, no_gradient, not_finite
 from gradpath.flow._findings._skips import silent_branch, silent_skip
 from gradpath.flow._findings._theory import expectations
 from gradpath.flow._findings._units import dead_units, norm_eats_signal, saturated_units
@@ -90,7 +90,7 @@ def diagnosed(
 ) -> Flow:
     """`with_findings`; where something is not finite, the model is run again to name the operation and its line."""
     flow = with_findings(model, flow)
-    if not flow.findings or flow.findings[0].kind != "not finite":
+    if not flow.findings or flow.findings[0].kind != "not finite" or broken_parameter(flow) is not None:
         return flow
     origin = first_not_finite(model, batch, criterion, step)
     if origin is None:  # it did not happen again: dropout, or another source of chance

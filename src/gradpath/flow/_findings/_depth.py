@@ -6,7 +6,7 @@ import math
 
 from gradpath.flow._findings._causes import cause_of
 from gradpath.flow._findings._profile import CLIFF, LAYERS_PER_FORK, Profile, profile, with_gradient
-from gradpath.flow._findings._words import NO_NUMBER, count, factor
+from gradpath.flow._findings._words import NO_NUMBER, count, factor, layer_name
 from gradpath.record import Expectation, Finding, Flow, Parameter
 
 THRESHOLD = 3.0
@@ -48,7 +48,8 @@ def _steady(flow: Flow, found: Profile) -> Finding:
     return Finding(
         kind="vanishing" if vanishes else "exploding",
         where=first,
-        sentence=f"The gradient {verb}: from {last} back to {first}, over {layers}, it "
+        sentence=f"The gradient {verb}: from {layer_name(flow, last)} back to {layer_name(flow, first)}, over "
+        f"{layers}, it "
         f"{times.format(factor(found.decades))}; {cause.sentence}.",
         evidence=f"{gain}; {_reach(found.slope)}{broken}{_theory(expected)}",
         remedy=cause.remedy,
@@ -99,7 +100,8 @@ def starving(flow: Flow) -> list[Finding]:
         Finding(
             kind="starving layer",
             where=starved.scope,
-            sentence=f"{starved.scope}{others} starve: of the gradient that reaches {behind.scope}, "
+            sentence=f"{layer_name(flow, starved.scope)}{others} starve: of the gradient that reaches "
+            f"{layer_name(flow, behind.scope)}, "
             f"{'nothing' if best == math.inf else 'only ' + factor(-best) + ' of it'} gets through to them.",
             evidence=f"gradient norm {factor(to)} at {behind.scope}, at most {factor(level)} in front of it",
             remedy=f"Look at {behind.scope} and at what lies between it and {starved.scope}: weights or a factor that "

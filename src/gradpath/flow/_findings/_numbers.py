@@ -19,6 +19,8 @@ def not_finite(flow: Flow) -> list[Finding]:
     parameters = [p for p in flow.parameters if p.log10_gradient_norm is not None and math.isnan(p.log10_gradient_norm)]
     if forward is None and not backward and not parameters and math.isfinite(flow.loss):
         return []
+    if (broken := broken_parameter(flow)) is not None:
+        return [_broken(flow, broken)]
     if forward is not None:
         where, what, why = forward.scope, "output", "overflow, the logarithm of 0 or less, a division by 0 or bad data"
     elif not math.isfinite(flow.loss):
@@ -27,6 +29,24 @@ def not_finite(flow: Flow) -> list[Finding]:
         where = backward[-1].scope if backward else parameters[-1].name
         what, why = "gradient", "an infinite slope: the square root or a norm at 0, or x / x; add a small number inside"
     return [_not_finite(flow, where, what, why, [x.scope for x in backward])]
+
+
+def broken_parameter(flow: Flow) -> str | None:
+    """The first parameter that is itself not finite."""
+    return next((parameter.name for parameter in flow.parameters if math.isnan(parameter.log10_norm)), None)
+
+
+def _broken(flow: Flow, name: str) -> Finding:
+    count_broken = sum(math.isnan(parameter.log10_norm) for parameter in flow.parameters)
+    return Finding(
+        kind="not finite",
+        where=name.rpartition(".")[0],
+        sentence=f"Not finite: the parameter {name} itself holds NaN or infinity, and everything behind it is lost.",
+        evidence=f"loss {flow.loss:.3g}; not finite: {count_broken} of {count(len(flow.parameters), 'parameter')}",
+        remedy="Load a checkpoint from before it broke. An earlier update wrote it: lower the learning rate, clip the "
+        "gradient, or skip steps whose gradient is not finite; gp.watch tells which layer moves first.",
+        severity=NO_NUMBER,
+    )
 
 
 def _not_finite(flow: Flow, where: str, what: str, why: str, backward: list[str]) -> Finding:

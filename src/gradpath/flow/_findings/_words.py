@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from gradpath.record import Flow
+
 NO_NUMBER = 100.0
 """Severity where there is no gradient, or no number, at all: decades cannot be told."""
 
@@ -22,6 +24,14 @@ def _power(decades: float) -> str:
     exponent = math.floor(decades)
     digits = 10 ** (decades - exponent)
     return f"1e{exponent + 1}" if digits >= 9.95 else f"{digits:.2g}e{exponent}"
+
+
+def layer_name(flow: Flow, scope: str) -> str:
+    """A layer as a reader knows it: 'blocks.3.fc', and for a Sequential's bare number 'layer 36 (Linear)'."""
+    if not scope.replace(".", "").isdigit():
+        return scope
+    module = next((layer.module for layer in flow.layers if layer.scope == scope), None)
+    return f"layer {scope}" + (f" ({module})" if module else "")
 
 
 def count(number: int, noun: str) -> str:

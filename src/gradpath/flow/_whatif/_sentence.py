@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gradpath.flow._whatif._changes import ACTIVATIONS, INITIALISATIONS, INSERTS, TERMS, Asked, Done
-from gradpath.record import Flow
+from gradpath.record import Flow, Layer
 
 _SMALL = 0.05
 """A change of less than this share is none."""
@@ -19,7 +19,7 @@ def sentence(asked: Asked, done: Done, before: Flow, after: Flow) -> str:
     clauses = [clause for clause in (gradient, _depth_clause(before, after)) if clause]
     if clauses:
         return f"{_lead(asked)} {'; '.join(clauses)}"
-    return f"nothing changes: {_lead(asked)} no layer's gradient is {_SMALL:.0%} larger or smaller"
+    return f"nothing changes: {_lead(asked)} no layer's gradient is {100 * _SMALL:.0f} % larger or smaller"
 
 
 def _lead(asked: Asked) -> str:
@@ -67,10 +67,15 @@ def _norms(flow: Flow) -> dict[str, float]:
     layers at each layer, without layers at each parameter."""
     calls = [layer for layer in flow.layers if layer.weighted] or list(flow.layers)
     if calls:
-        named = [(f"{c.scope or c.module}{f', call {c.call}' * bool(c.call)}", c.log10_gradient_norm) for c in calls]
+        named = [(_name(call), call.log10_gradient_norm) for call in calls]
     else:
         named = [(p.name, p.log10_gradient_norm) for p in flow.parameters]
     return {name: -math.inf if value is None else value for name, value in named}
+
+
+def _name(call: Layer) -> str:
+    """'blocks.3.fc, call 2'; 'layer 36' for a Sequential's bare number."""
+    return f"{'layer ' * call.scope.isdigit()}{call.scope or call.module}{f', call {call.call}' * bool(call.call)}"
 
 
 def _decades(old: float, new: float) -> float:
@@ -98,7 +103,7 @@ def _moved(decades: float) -> str:
     if abs(decades) >= 1:
         return f"{verb} by {abs(decades):.1f} decades"
     factor = 10**decades
-    return f"{verb} {factor:.1f}-fold" if factor >= 2 else f"{verb} by {abs(factor - 1):.0%}"
+    return f"{verb} {factor:.1f}-fold" if factor >= 2 else f"{verb} by {100 * abs(factor - 1):.0f} %"
 
 
 def _depth_clause(before: Flow, after: Flow) -> str | None:

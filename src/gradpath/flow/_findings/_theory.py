@@ -77,7 +77,7 @@ def _plain_rule(modules: dict[str, nn.Module], flow: Flow, layers: list[Layer], 
     found = [weight for weight in weights if weight is not None]
     if len(found) < len(weights):  # an embedding, a recurrence, a transposed convolution: not known here
         return None
-    tolerance, activation = _tolerance(found), _activation(modules, flow)
+    tolerance, activation = _tolerance(found, norm), _activation(modules, flow)
     if norm is not None:
         return None if (known := _NORMALISED.get((norm, activation))) is None else (*known, tolerance)
     if activation not in _CHI:
@@ -137,13 +137,14 @@ def taps_inside(size: int, kernel: int, padding: int, dilation: int = 1) -> floa
     return float(((first >= 0) & (first < inputs)).mean())
 
 
-def _tolerance(weights: list[_Weights]) -> float:
+def _tolerance(weights: list[_Weights], norm: str | None) -> float:
     """Relative. Linear layers: ln ‖g‖² does a random walk with steps of variance 5/n (Hanin & Nica 2018); a line fitted
     to one of L steps has a slope of variance 1.2 · (5/n) / L. Two standard deviations, and 2 % for the fit.
-    Convolutions: their band, and half of that variance, by which the mean of ln ‖g‖² lies below the logarithm of the
-    mean: 16 channels measure × 0.137 where the form for wide nets says × 0.159."""
+    Convolutions: their band, and without a norm half of that variance, by which the mean of ln ‖g‖² lies below the
+    logarithm of the mean: 16 channels measure × 0.137 where the form for wide nets says × 0.159."""
     if any(weight.convolution for weight in weights):
-        return _CONVOLUTION + sum(2.5 / weight.width for weight in weights) / len(weights)
+        narrow = sum(2.5 / weight.width for weight in weights) / len(weights)
+        return _CONVOLUTION + (narrow if norm is None else 0.0)
     noise = sum(5 / weight.width for weight in weights) / len(weights)
     return 0.02 + 2 * math.sqrt(1.2 * noise / len(weights))
 

@@ -12,7 +12,8 @@ from torch.nn.utils.parametrize import ParametrizationList
 from gradpath.flow._forks import ForkMeter, opaque_nodes
 from gradpath.flow._forward import Forward
 from gradpath.flow._gain import fit_gains
-from gradpath.flow._layers import Call, ParameterNorms, autocast_on, layer_record, own_parameters
+from gradpath.flow._layer_records import ParameterNorms, layer_record
+from gradpath.flow._layers import Call, autocast_on, own_parameters
 from gradpath.flow._routes import is_opaque
 from gradpath.record import Flow, Nonlinearity, Reuse, Unseen
 

@@ -299,8 +299,8 @@ def test_large_layers_are_sampled_alike_in_every_layout():
         for layout in (torch.contiguous_format, torch.channels_last)
     ]
     first, second = (flow.layers[0].numerics for flow in flows)
-    assert first == second
-    assert 10_000 < first.sampled <= 16_384
+    assert first.zero_gradients == pytest.approx(second.zero_gradients, abs=0.02)
+    assert 10_000 < first.sampled == second.sampled <= 16_384
     assert first.zero_gradients == pytest.approx(float((weights == 0).float().mean()), abs=0.02)
 
 

@@ -28,12 +28,12 @@ def log10(value: float) -> float:
 
 def norm(tensor: Tensor) -> float:
     """‖tensor‖₂ as a Python float; inf or NaN only where the tensor holds such elements."""
-    flat = _flat(tensor.detach())
-    if _by_rows(flat):
-        value = _norm_by_rows(flat)
+    values = flat(tensor.detach())
+    if _by_rows(values):
+        value = _norm_by_rows(values)
         if _SAFE[0] < value < _SAFE[1]:
             return value
-    wide, factor = _wide(flat)
+    wide, factor = _wide(values)
     return float(torch.linalg.vector_norm(wide)) * factor
 
 
@@ -57,7 +57,7 @@ def share(part: Tensor, whole: Tensor, size: float) -> float:
     """⟨part, whole⟩ / ‖whole‖² of two tensors of one shape, summed in float64; `size` is ‖whole‖."""
     if part.stride() != whole.stride():
         part, whole = part.contiguous(), whole.contiguous()
-    part, whole = _flat(part.detach()), _flat(whole.detach())
+    part, whole = flat(part.detach()), flat(whole.detach())
     if _by_rows(part) and _by_rows(whole) and _SAFE[0] < size < _SAFE[1]:
         return _dot_by_pieces(part, whole) / size / size
     (part, part_factor), (whole, whole_factor) = _wide(part), _wide(whole)
@@ -79,8 +79,8 @@ def sum_and_shares(parts: Sequence[Tensor]) -> tuple[list[float], float, list[fl
     first = parts[0]
     if not _by_rows(first) or any(p.dtype != first.dtype or p.stride() != first.stride() for p in parts):
         return None
-    flats = [_flat(part) for part in parts]
-    stack = torch.stack([F.pad(flat, (0, -flat.numel() % _ROW)) for flat in flats]).view(len(parts), -1, _ROW)
+    flats = [flat(part) for part in parts]
+    stack = torch.stack([F.pad(values, (0, -values.numel() % _ROW)) for values in flats]).view(len(parts), -1, _ROW)
     whole = stack.sum(0)  # rows 4096
     sizes = torch.linalg.vector_norm(torch.linalg.vector_norm(stack, dim=2).double(), dim=1).tolist()
     size = norm(whole)
@@ -90,15 +90,15 @@ def sum_and_shares(parts: Sequence[Tensor]) -> tuple[list[float], float, list[fl
     return sizes, size, [overlap / size / size for overlap in overlaps]
 
 
-def _by_rows(flat: Tensor) -> bool:
-    return flat.dtype == torch.float32 and flat.numel() > _ROW and _has_float64(flat)
+def _by_rows(values: Tensor) -> bool:
+    return values.dtype == torch.float32 and values.numel() > _ROW and _has_float64(values)
 
 
-def _norm_by_rows(flat: Tensor) -> float:
-    whole = flat.numel() // _ROW * _ROW
-    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1)
+def _norm_by_rows(values: Tensor) -> float:
+    whole = values.numel() // _ROW * _ROW
+    rows = torch.linalg.vector_norm(values[:whole].view(-1, _ROW), dim=1)
     value = float(torch.linalg.vector_norm(rows, dtype=torch.float64))
-    return value if whole == flat.numel() else math.hypot(value, float(flat[whole:].double().norm()))
+    return value if whole == values.numel() else math.hypot(value, float(values[whole:].double().norm()))
 
 
 def _dot_by_pieces(a: Tensor, b: Tensor) -> float:
@@ -107,20 +107,20 @@ def _dot_by_pieces(a: Tensor, b: Tensor) -> float:
     return float(torch.stack([torch.dot(x, y) for x, y in pieces]).double().sum())
 
 
-def _wide(flat: Tensor) -> tuple[Tensor, float]:
+def _wide(values: Tensor) -> tuple[Tensor, float]:
     """The tensor with its squares in range, and the factor taken out for that: float64 holds the squares of all
     narrower types; float64 itself, and devices without it, are scaled by the largest element."""
-    if flat.dtype != torch.float64 and _has_float64(flat):
-        return flat.double(), 1.0
-    largest = float(flat.abs().max()) if flat.numel() else 0.0
-    return (flat / largest, largest) if 0 < largest < math.inf else (flat, 1.0)
+    if values.dtype != torch.float64 and _has_float64(values):
+        return values.double(), 1.0
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    return (values / largest, largest) if 0 < largest < math.inf else (values, 1.0)
 
 
 def _has_float64(tensor: Tensor) -> bool:
     return tensor.device.type != "mps"
 
 
-def _flat(tensor: Tensor) -> Tensor:
+def flat(tensor: Tensor) -> Tensor:
     """The elements in the order they lie in memory: no copy for any dense layout, channels-last included."""
     if tensor.is_sparse:
         tensor = tensor.to_dense()

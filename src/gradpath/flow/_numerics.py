@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gradpath.flow._norms import flat
 from gradpath.record import Numerics
 
 _SAMPLE = 16384
@@ -36,13 +37,7 @@ def numerics_of(gradient: Tensor, zero_activations: float) -> Numerics:
 
 
 def _sample(tensor: Tensor) -> Tensor:
-    """Every n-th element in the order of the indices, at most 16,384 of them; n is odd, so that it meets all channels
-    of a power of two."""
-    tensor = tensor.detach()
-    tensor = tensor.to_dense() if tensor.is_sparse else tensor
-    tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
-    step = -(-tensor.numel() // _SAMPLE) | 1
-    if tensor.is_contiguous():
-        return tensor.view(-1)[::step]
-    index = torch.arange(0, tensor.numel(), step, device=tensor.device)
-    return tensor[torch.unravel_index(index, tensor.shape)]
+    """Every n-th element in the order of memory, at most 16,384 of them; n is odd, so that it meets all channels of a
+    power of two."""
+    elements = flat(tensor)
+    return elements[:: -(-elements.numel() // _SAMPLE) | 1]

@@ -14,6 +14,12 @@ Every message is one line: what was asked, what was seen, what to do.
 """
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, for a message of one line; its type's name where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 class GradpathError(Exception):
     """Base of all errors raised on purpose by gradpath."""
 

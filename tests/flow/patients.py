@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import gradpath as gp
-from gradpath.flow._findings import diagnosed
 from gradpath.record import Flow
 
 Case = tuple[nn.Module, Any, Callable[..., Any]]
@@ -45,7 +44,7 @@ class Patient:
         model, batch, criterion = self.build()
         casts = contextlib.nullcontext() if self.autocast is None else torch.autocast("cpu", dtype=self.autocast)
         with casts:
-            return diagnosed(model, gp.trace(model, batch, criterion), batch, criterion)
+            return gp.trace(model, batch, criterion)
 
     def _train(self, model: nn.Module, batch: Any) -> None:
         parameters = [p for p in model.parameters() if p.requires_grad]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch.nn.parameter import is_lazy
 from gradpath.errors import TraceError
 from gradpath.flow._asfound import as_found, plain_view
 from gradpath.flow._forks import ForkPlan, describe, plan_forks
-from gradpath.flow._graph import ACCUMULATE, Graph, Node, operation
+from gradpath.flow._graph import ACCUMULATE, Graph, Made, Node, elements, operation
+from gradpath.flow._heap import reserve
 from gradpath.flow._layers import LayerMeter, tensors
 from gradpath.flow._lines import lines_kept
 from gradpath.flow._loss import compute_losses
@@ -44,11 +46,19 @@ class Forward:
             return self.names.get(node.variable, "an input")
         return describe(node, self.meter.scopes.of(node))
 
+    def reserve_heap(self, held: Iterable[Made]) -> Tensor | None:
+        """Room for backward passes that hold up to two gradients of each of these tensors, beside temporaries of the
+        largest size; hold what is returned for as long as they run."""
+        if self.loss.device.type != "cpu":
+            return None
+        kept = sum(elements(*made) for made in held)
+        largest = max((math.prod(call.shape) for call in self.meter.calls), default=0)
+        return reserve(2 * self.loss.element_size() * (kept + 8 * largest))
+
     def _usual_place(self) -> tuple[GradientEdge, str]:
         """The output of the first layer that all residual forks lie downstream of, else the first residual fork
         itself; with its name. Without residual forks, the first layer; without layers, the loss."""
-        known = set(self.graph.nodes)
-        calls = [c for c in self.meter.calls if c.edge is not None and c.edge.node in known]
+        calls = [c for c in self.meter.calls if c.edge is not None and c.edge.node in self.graph.position]
         first = next((plan for plan in self.plans if plan.kind == "residual"), None)
         if first is not None:
             upstream = self.graph.behind(first.made[0])
@@ -72,7 +82,7 @@ class Forward:
                 raise TraceError(f"at={name!r} is no module of the model; it has: {_some(self.model)}")
         if edge is None:
             raise TraceError(f"at: {name} {why}")
-        if edge.node not in set(self.graph.nodes):
+        if edge.node not in self.graph.position:
             raise TraceError(f"at: the loss does not depend on {name}")
         return edge, name
 

@@ -171,12 +171,18 @@ def meets_data(node: Node) -> bool:
     return is_weighted(node) or elements(node, 0) > max((elements(*made) for made in sources), default=0)
 
 
-def elements(node: Node, output: int) -> int:
-    """Elements of a tensor that a node made; 0 where this version of torch does not tell."""
+def shape_of(node: Node, output: int) -> tuple[int, ...] | None:
+    """Shape of a tensor that a node made; None where this version of torch does not tell."""
     if node.name() == ACCUMULATE:
-        return math.prod(node.variable.shape)
+        return tuple(node.variable.shape)
     metadata = getattr(node, "_input_metadata", None)
-    return math.prod(metadata[output].shape) if metadata else 0
+    return tuple(metadata[output].shape) if metadata else None
+
+
+def elements(node: Node, output: int) -> int:
+    """Elements of such a tensor; 0 where its shape is not told."""
+    shape = shape_of(node, output)
+    return 0 if shape is None else math.prod(shape)
 
 
 def _has_frozen_weight(node: Node) -> bool:

@@ -23,7 +23,7 @@ from gradpath.flow._numerics import numerics_of, zero_share
 from gradpath.flow._scopes import Scopes
 from gradpath.record import Numerics
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Call:
     @property
     def weighted(self) -> bool:
         """Whether depth counts this layer: it owns a weight matrix, is no norm, and called no weighted layer inside."""
-        return not self.holds_layers and not isinstance(self.module, _NORMS) and any(p.dim() > 1 for p in self.own)
+        return not self.holds_layers and not isinstance(self.module, NORMS) and any(p.dim() > 1 for p in self.own)
 
     @property
     def gradient_rms(self) -> float | None:
@@ -96,7 +96,7 @@ class LayerMeter:
     def forward(self) -> Iterator[None]:
         """Notes module calls. Over before the backward pass, where checkpointed modules are called once more."""
         with ExitStack() as stack:
-            for name, module in _without_parametrizations(self.model):
+            for name, module in without_parametrizations(self.model):
                 stack.callback(module.register_forward_pre_hook(self._enter(name)).remove)
                 stack.callback(module.register_forward_hook(self._leave(name, module), always_call=True).remove)
             yield
@@ -208,7 +208,7 @@ def own_parameters(module: nn.Module) -> list[nn.Parameter]:
     return own
 
 
-def _without_parametrizations(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def without_parametrizations(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Named modules, less those that compute weights rather than activations."""
     skipped: set[nn.Module] = set()
     for name, module in model.named_modules():

@@ -42,8 +42,8 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
     found = [tensor.detach() for tensor in tensors]
     if not found or not all(tensor.is_floating_point() and _has_float64(tensor) for tensor in found):
         return [norm(tensor) for tensor in found]
-    dense = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in found]
-    wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64).to(dense[0].device) for tensor in dense]
+    whole = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in found]
+    wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64).to(whole[0].device) for tensor in whole]
     values = torch.stack(wide).tolist()
     return [v if _SAFE_64[0] < v < _SAFE_64[1] else norm(t) for v, t in zip(values, found, strict=True)]
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gradpath.flow._forks import Taps
 from gradpath.flow._forward import Forward
-from gradpath.flow._graph import ACCUMULATE, Graph, Made, Node, Use, is_weighted, operation
+from gradpath.flow._graph import ACCUMULATE, Graph, Made, Node, Use, is_weighted, operation, shape_of
 from gradpath.flow._norms import log10, norm
 from gradpath.record import Reuse
 
@@ -119,7 +119,7 @@ def _slices(node: Node, held: dict[Node, Slices]) -> Slices | None:
     for made in node.next_functions:
         if made[0] in held and _dim(made[0]) == dim:
             found += held[made[0]]
-        elif (shape := _shape(made)) is not None:
+        elif made[0] is not None and (shape := shape_of(*made)) is not None:
             found.append((made, shape[dim]))
         else:
             return None
@@ -130,16 +130,6 @@ def _dim(node: Node) -> int:
     """The dimension of a concatenation, counted from the front."""
     dim = int(node._saved_dim)
     return dim if dim < 2**62 else dim - 2**64 + len(node._input_metadata[0].shape)
-
-
-def _shape(made: Made) -> tuple[int, ...] | None:
-    node, output = made
-    if node is None:
-        return None
-    if str(node.name()) == ACCUMULATE:
-        return tuple(node.variable.shape)
-    metadata = getattr(node, "_input_metadata", None)
-    return tuple(metadata[output].shape) if metadata else None
 
 
 def _parts(slices: Slices) -> Iterator[tuple[Made, slice]]:

@@ -13,7 +13,7 @@ from gradpath.flow._writes import is_write, write_kind
 from gradpath.record import EdgeKind, ForkKind, Merge
 
 # Linear in the activation and free of parameters: what a skip may consist of.
-_PASS = frozenset(
+PASS_THROUGH = frozenset(
     """Add Sub Rsub Neg Cat Stack View UnsafeView ReshapeAlias AsStrided Slice Select Narrow Split SplitWithSizes Unbind
     UnsafeSplit UnsafeSplitWithSizes Chunk ConstantPadNd ReflectionPad1D ReflectionPad2D ReflectionPad3D
     ReplicationPad1D ReplicationPad2D ReplicationPad3D Clone ToCopy T Transpose Permute Squeeze Unsqueeze Expand Repeat
@@ -68,7 +68,7 @@ class Passed:
             return name in _AFFINE
         elif name in _SCALING:
             self.gates = self.gates or not _is_constant_factor(node)
-        elif name not in _PASS:
+        elif name not in PASS_THROUGH:
             return False
         return self.weights < 2
 

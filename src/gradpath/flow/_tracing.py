@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradpath.errors import TraceError
+from gradpath.errors import TraceError, first_line
 from gradpath.flow._findings import with_findings
 from gradpath.flow._flow_record import flow_record
 from gradpath.flow._forks import ForkMeter, Taps, branch_uses
 from gradpath.flow._forward import Forward
-from gradpath.flow._graph import elements
-from gradpath.flow._heap import reserve
 from gradpath.flow._nonlinearities import nonlinearities
 from gradpath.flow._paths._mean_length import MeanLength
 from gradpath.flow._reuse import ReuseMeter
@@ -42,7 +39,7 @@ class Tracing:
 
     def flow(self, backward: Callable[[], Arrived] | None = None) -> Flow:
         """Run the pass and read everything off. `backward` runs it in another way and keeps the graph."""
-        roof = self._reserve_heap()
+        roof = self.forward.reserve_heap((node.next_functions[slot] for node, slot in branch_uses(self.forward.plans)))
         units = nonlinearities(self.forward) if not self.quick else ()
         with self.listening:
             self.listening.enter_context(self.taps.listening())
@@ -61,14 +58,6 @@ class Tracing:
             return None
         return self.lengths.value(self.forward.loss, self.forward.at, gradient_at, self.keep_graph)
 
-    def _reserve_heap(self) -> Tensor | None:
-        """Room for what the passes hold: the gradient of each branch, and a few temporaries of the largest size."""
-        if self.forward.loss.device.type != "cpu":
-            return None
-        held = sum(elements(*node.next_functions[slot]) for node, slot in branch_uses(self.forward.plans))
-        largest = max((math.prod(call.shape) for call in self.meter.calls), default=0)
-        return reserve(2 * self.forward.loss.element_size() * (held + 8 * largest))
-
     def _take(self) -> Arrived:
         """Nothing is written to `.grad`."""
         parameters = self.forward.parameters
@@ -78,7 +67,7 @@ class Tracing:
         except RuntimeError as error:
             if "a second time" in str(error):
                 raise TraceError(_USED_UP) from error
-            raise TraceError(f"the backward pass failed: {_first_line(error)}") from error
+            raise TraceError(f"the backward pass failed: {first_line(error)}") from error
         return dict(zip(parameters, found[:-1], strict=True)), found[-1]
 
 
@@ -86,7 +75,3 @@ _USED_UP = (
     "the graph behind the loss is used up: the step (or the model) called backward() itself; leave that to trace and "
     "return the loss alone, or use `with trace(model) as traced:` around your own step"
 )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -88,8 +88,8 @@ def diagnosed(
     criterion: Callable[..., Any] | None = None,
     step: Callable[..., Any] | None = None,
 ) -> Flow:
-    """`with_findings`; where something is not finite, the model is run again to name the operation and its line."""
-    flow = with_findings(model, flow)
+    """A flow with its findings; where something is not finite, the model is run again to name the operation and its
+    line."""
     if not flow.findings or flow.findings[0].kind != "not finite" or broken_parameter(flow) is not None:
         return flow
     origin = first_not_finite(model, batch, criterion, step)

@@ -12,8 +12,7 @@ from torch.autograd.graph import GradientEdge
 
 from gradpath.errors import TraceError
 from gradpath.flow._forward import Forward, Place, forward_pass
-from gradpath.flow._graph import Use, elements
-from gradpath.flow._heap import reserve
+from gradpath.flow._graph import Use
 from gradpath.flow._layers import Call
 from gradpath.flow._norms import log10, norm
 from gradpath.flow._paths._marks import (
@@ -156,7 +155,7 @@ class _Answer:
         calls = self._calls_on_the_way() if self.asked.by_depth else []
         edges = [edge for _, edge in calls]
         sweeps = Sweeps(self.forward.loss, self.marks, [self.forward.at, *edges])
-        roof = self._reserve_heap()
+        roof = self.forward.reserve_heap({made_by(use) for use in self.marks})
         with sweeps.listening():
             (at, *layers), gradient, error = split(sweeps, self.asked.tolerance)
         del roof
@@ -180,7 +179,7 @@ class _Answer:
         ways = [exits if self.unit == "branches" else self.marks]
         if self.unit == "layers" and self.branches:
             ways.append(exits)
-        roof = self._reserve_heap()
+        roof = self.forward.reserve_heap({made_by(use) for use in self.marks})
         gradient, means, deviation = mean_lengths(self.forward.loss, self.forward.at, ways)
         del roof
         refuse_not_finite(norm(gradient))
@@ -217,14 +216,6 @@ class _Answer:
         """Calls whose output the gradient passes on its way, that of `at` included, in the order of the forward."""
         found = [(call, call.edge) for call in self.forward.meter.calls if call.edge is not None]
         return [(call, edge) for call, edge in found if self.reach.has_place(edge)]
-
-    def _reserve_heap(self) -> Tensor | None:
-        """Room for what the sweeps hold: two gradients of each marked tensor, and temporaries of the largest size."""
-        if self.forward.loss.device.type != "cpu":
-            return None
-        held = sum(elements(*made) for made in {made_by(use) for use in self.marks})
-        largest = max((math.prod(call.shape) for call in self.forward.meter.calls), default=0)
-        return reserve(2 * self.forward.loss.element_size() * (held + 8 * largest))
 
 
 def _paths_at(call: Call, spectrum: Spectrum) -> PathsAt:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from gradpath.errors import TraceError
+from gradpath.errors import TraceError, first_line
 from gradpath.flow._graph import Made, Node, Use
 from gradpath.flow._norms import norm, norms
 from gradpath.flow._paths._marks import made_by
@@ -120,7 +120,7 @@ def ask(passes: Callable[[bool], Answer]) -> Answer:
     try:
         return passes(True)
     except RuntimeError as error:
-        raise TraceError(f"the backward pass failed: {(str(error).strip() or 'no reason').splitlines()[0]}") from error
+        raise TraceError(f"the backward pass failed: {first_line(error)}") from error
 
 
 def _bytes(held: dict[Made, Tensor]) -> int:

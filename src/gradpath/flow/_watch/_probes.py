@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from gradpath.flow._layers import Call, _without_parametrizations, own_parameters, tensors
+from gradpath.flow._layers import Call, own_parameters, tensors, without_parametrizations
 from gradpath.flow._watch._budget import Budget
 from gradpath.flow._watch._buffer import ACTIVATION, GRADIENT, NOT_ARRIVED, Buffers, log10_norm, log10_rms
 from gradpath.record import WatchLayer
@@ -61,7 +61,7 @@ class Probes:
     """All layers of a model, their hooks and their buffers."""
 
     def __init__(self, model: nn.Module, budget: Budget, device: torch.device) -> None:
-        found = [(name, module) for name, module in _without_parametrizations(model) if own_parameters(module)]
+        found = [(name, module) for name, module in without_parametrizations(model) if own_parameters(module)]
         self.layers = [Probe(row, plain_name(name), module) for row, (name, module) in enumerate(found)]
         self.parameters = list(dict.fromkeys(p for probe in self.layers for p in probe.parameters if p.requires_grad))
         self.places = {parameter: index for index, parameter in enumerate(self.parameters)}

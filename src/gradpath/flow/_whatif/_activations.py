@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradpath.flow._forward import Forward
 from gradpath.flow._graph import Graph, Node, is_weighted, operation
-from gradpath.flow._routes import _PASS
+from gradpath.flow._routes import PASS_THROUGH
 from gradpath.flow._whatif._changes import ACTIVATIONS, Asked, Done, counted
 from gradpath.flow._whatif._surgery import Question
 from gradpath.record import Flow
@@ -137,7 +137,7 @@ def _is_gate(graph: Graph, node: Node) -> bool:
         for consumer, _ in graph.uses_of_node[stack.pop()]:
             if operation(consumer) == "Mul" and all(source is not None for source, _ in consumer.next_functions):
                 return True
-            if operation(consumer) in _PASS and consumer not in seen:
+            if operation(consumer) in PASS_THROUGH and consumer not in seen:
                 seen.add(consumer)
                 stack.append(consumer)
     return False

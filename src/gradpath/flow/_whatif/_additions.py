@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradpath.flow._forward import Forward
 from gradpath.flow._graph import Made, Node
-from gradpath.flow._layers import _NORMS, Call
+from gradpath.flow._layers import NORMS, Call
 from gradpath.flow._whatif._changes import INSERTS, Asked, Done, counted
 from gradpath.flow._whatif._surgery import Question, Seen, surveyed, wrap
 from gradpath.record import Flow
@@ -81,7 +81,7 @@ class Runs:
         meter, graph = self.forward.meter, self.forward.graph
         self.calls = [call for call in meter.calls if call.weighted]
         norms = [
-            c for c in meter.calls if isinstance(c.module, _NORMS) and c.edge is not None and meter.seen[c.scope] == 1
+            c for c in meter.calls if isinstance(c.module, NORMS) and c.edge is not None and meter.seen[c.scope] == 1
         ]
         self.norms: dict[Node, Call] = {call.edge.node: call for call in norms if call.edge is not None}
         self.inside: set[Node] = set()

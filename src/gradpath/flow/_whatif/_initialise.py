@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from gradpath.flow._asfound import plain_view
 from gradpath.flow._forward import Forward
-from gradpath.flow._layers import _NORMS
+from gradpath.flow._layers import NORMS
 from gradpath.flow._loss import compute_loss
 from gradpath.flow._whatif._changes import INITIALISATIONS, Asked, Done, counted
 from gradpath.flow._whatif._surgery import Question, seeded
 from gradpath.record import Flow
 
 _WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
-_RESET = (*_NORMS, nn.RMSNorm)
+_RESET = (*NORMS, nn.RMSNorm)
 _RECTIFIERS = ("Relu", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Hardswish", "Hardtanh")
 
 
@@ -95,9 +95,7 @@ def _last_norms(forward: Forward) -> tuple[int, list[nn.Module]]:
     graph = forward.graph
     found: dict[nn.Module, None] = {}
     calls = [
-        c
-        for c in forward.meter.calls
-        if isinstance(c.module, _NORMS) and c.module._parameters.get("weight") is not None
+        c for c in forward.meter.calls if isinstance(c.module, NORMS) and c.module._parameters.get("weight") is not None
     ]
     made = {call.edge.node: call.module for call in calls if call.edge is not None}
     plans = [plan for plan in forward.plans if plan.kind == "residual"]

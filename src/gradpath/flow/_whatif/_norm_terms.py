@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gradpath.errors import first_line
 from gradpath.flow._graph import Node, operation
 
 
@@ -53,7 +54,7 @@ def norm_terms(node: Node) -> NormTerms | str | None:
     try:
         return _READERS[name](node)
     except (AttributeError, RuntimeError) as error:  # another version of torch; overwritten since
-        return f"what autograd saved of it cannot be read ({str(error).splitlines()[0]})"
+        return f"what autograd saved of it cannot be read ({first_line(error)})"
 
 
 def _batch(node: Node) -> NormTerms | str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gradpath.circuits._batch import NORMALISED, VANISHING
 from gradpath.circuits._blocks import DENSE, GATE, PLAIN, RESIDUAL
 from gradpath.circuits._chains import PLAIN_CHAIN, RESIDUAL_CHAIN, TRUCK
-from gradpath.circuits._engine import Walk, unknown
+from gradpath.circuits._engine import Circuit, Walk, unknown
 from gradpath.circuits._entry import Entry
 from gradpath.circuits._words import LANGUAGES, Language
 from gradpath.errors import CircuitError
@@ -38,6 +38,12 @@ def circuit(
     steps = tuple(walk.steps())
     findings = tuple(text.say(spoken, **slots) for text, slots in entry.findings(walk, chosen))
     return walk.record(entry.title.say(spoken), entry.caption.say(spoken), findings, steps)
+
+
+def circuit_parts(name: str, **options: object) -> Circuit:
+    """The circuit as it is built, before any walk. Raises CircuitError like `circuit`."""
+    entry = _entry(name)
+    return entry.build(_chosen(entry, options))
 
 
 def names() -> tuple[str, ...]:

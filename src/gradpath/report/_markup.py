@@ -7,7 +7,7 @@ import json
 
 from gradpath.record import Record
 
-_JSON_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+JSON_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class Markup(str):
@@ -35,4 +35,4 @@ def joined(*children: object) -> Markup:
 def record_script(record: Record) -> Markup:
     """The record's JSON as data in the page. Nothing in it can end the element: < > & are written as \\u003c …"""
     data = json.dumps(json.loads(record.to_json()), ensure_ascii=False, separators=(",", ":"))
-    return Markup(f'<script type="application/json" id="record">{data.translate(_JSON_ESCAPES)}</script>')
+    return Markup(f'<script type="application/json" id="record">{data.translate(JSON_ESCAPES)}</script>')

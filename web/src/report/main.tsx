@@ -1,0 +1,2 @@
+/** The report: one record, or several side by side. */
+document.documentElement.dataset["ready"] = "true";

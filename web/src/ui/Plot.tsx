@@ -1,0 +1,187 @@
+/** Lines and points over a linear axis, with a logarithmic or linear y axis. Every plot has its table. */
+import { scaleLinear } from "d3-scale";
+import { line } from "d3-shape";
+import type { ComponentChildren } from "preact";
+import { fromLog10, short, signed } from "../core/numbers";
+import { texts } from "../core/i18n";
+
+const t = texts({
+  en: { table: "The numbers as a table", none: "none" },
+  zh: { table: "数据表", none: "无" },
+});
+
+export interface Series {
+  readonly name: string;
+  /** (x, y); y is log10 of the quantity where the plot is logarithmic; null: no value. */
+  readonly points: readonly (readonly [number, number | null])[];
+  /** Index of its look: colour, dash and mark, so that colour is never the only cue. */
+  readonly look: number;
+  /** A line of theory: thin and dotted, without marks. */
+  readonly isTheory?: boolean;
+}
+
+interface Props {
+  readonly label: string;
+  readonly series: readonly Series[];
+  readonly xTitle: string;
+  readonly yTitle: string;
+  readonly logarithmic?: boolean;
+  readonly yDomain?: readonly [number, number];
+  readonly xTicks?: readonly number[];
+  /** A place to mark, and what happens when a place is chosen. */
+  readonly selected?: number | null;
+  readonly onSelect?: (x: number) => void;
+  /** More drawing, in the plot's own coordinates. */
+  readonly overlay?: (x: (value: number) => number, y: (value: number) => number) => ComponentChildren;
+  readonly height?: number;
+}
+
+const WIDTH = 640;
+const LEFT = 64;
+const RIGHT = 16;
+const TOP = 12;
+const BOTTOM = 44;
+/** Of the looks, in their order (report/_figures.py). */
+export const MARKS = ["●", "■", "◆", "✖", "▲", "▼", "✚", "⬟"] as const;
+
+export function Plot(props: Props) {
+  const { label, series, xTitle, yTitle, logarithmic = false, selected = null, onSelect, overlay, height = 320 } = props;
+  const shown = series.flatMap((one) => one.points);
+  const x = scaleLinear(extent(shown.map(([at]) => at)), [LEFT, WIDTH - RIGHT]);
+  const y = scaleLinear(props.yDomain ?? padded(shown.map(([, value]) => value)), [height - BOTTOM, TOP]);
+  const yTicks = y.ticks(6).filter((tick) => !logarithmic || Number.isInteger(tick));
+  const xTicks = props.xTicks ?? x.ticks(8).filter(Number.isInteger);
+  const text = (value: number) => (logarithmic ? fromLog10(value, 2) : signed(short(value, 3)));
+  const choose = (event: MouseEvent) => {
+    const box = (event.currentTarget as SVGElement).getBoundingClientRect();
+    const at = x.invert(((event.clientX - box.left) / box.width) * WIDTH);
+    const places = shown.map(([place]) => place);
+    if (places.length) onSelect?.(places.reduce((best, place) => (Math.abs(place - at) < Math.abs(best - at) ? place : best)));
+  };
+  return (
+    <div class="plot">
+      <svg viewBox={`0 0 ${WIDTH} ${height}`} role="img" aria-label={label} onClick={onSelect && choose}>
+        {yTicks.map((tick) => (
+          <g key={tick} class="tick">
+            <line x1={LEFT} x2={WIDTH - RIGHT} y1={y(tick)} y2={y(tick)} />
+            <text x={LEFT - 8} y={y(tick) + 4} text-anchor="end">
+              {text(tick)}
+            </text>
+          </g>
+        ))}
+        {xTicks.map((tick) => (
+          <text key={tick} class="tick" x={x(tick)} y={height - BOTTOM + 18} text-anchor="middle">
+            {tick}
+          </text>
+        ))}
+        <text class="axis" x={(LEFT + WIDTH - RIGHT) / 2} y={height - 6} text-anchor="middle">
+          {xTitle}
+        </text>
+        <text class="axis" transform={`translate(14,${(TOP + height - BOTTOM) / 2}) rotate(-90)`} text-anchor="middle">
+          {yTitle}
+        </text>
+        {selected !== null && <line class="selected" x1={x(selected)} x2={x(selected)} y1={TOP} y2={height - BOTTOM} />}
+        {series.map((one) => (
+          <Line key={one.name} series={one} x={x} y={y} />
+        ))}
+        {overlay?.(x, y)}
+      </svg>
+      <Key series={series} />
+      <details class="numbers">
+        <summary>{t("table")}</summary>
+        <PlotTable label={label} series={series} xTitle={xTitle} text={text} />
+      </details>
+    </div>
+  );
+}
+
+function Line({ series, x, y }: { series: Series; x: (value: number) => number; y: (value: number) => number }) {
+  const known = (value: number | null): value is number => value !== null && Number.isFinite(value);
+  const path = line<readonly [number, number | null]>()
+    .defined(([, value]) => known(value))
+    .x(([at]) => x(at))
+    .y(([, value]) => y(value ?? 0));
+  const every = Math.ceil(series.points.length / 16);
+  return (
+    <g class={`series look${series.look}${series.isTheory ? " theory" : ""}`}>
+      <path d={path([...series.points]) ?? ""} />
+      {!series.isTheory &&
+        series.points.map(([at, value], i) =>
+          known(value) && i % every === 0 ? (
+            <text key={at} class="mark" x={x(at)} y={y(value) + 4} text-anchor="middle">
+              {MARKS[series.look % MARKS.length]}
+            </text>
+          ) : null,
+        )}
+    </g>
+  );
+}
+
+function Key({ series }: { series: readonly Series[] }) {
+  return (
+    <ul class="key">
+      {series.map((one) => (
+        <li key={one.name} class={`look${one.look}${one.isTheory ? " theory" : ""}`}>
+          <svg viewBox="0 0 36 12" width="36" height="12" aria-hidden="true">
+            <path d="M0,6H36" />
+            {!one.isTheory && (
+              <text class="mark" x="18" y="10" text-anchor="middle">
+                {MARKS[one.look % MARKS.length]}
+              </text>
+            )}
+          </svg>
+          {one.name}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+interface TableProps extends Pick<Props, "label" | "series" | "xTitle"> {
+  readonly text: (value: number) => string;
+}
+
+function PlotTable({ label, series, xTitle, text }: TableProps) {
+  const rows = [...new Set(series.flatMap((one) => one.points.map(([at]) => at)))].sort((a, b) => a - b);
+  const columns = series.map((one) => new Map(one.points));
+  return (
+    <div class="table" role="region" aria-label={label} tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">{xTitle}</th>
+            {series.map((one) => (
+              <th key={one.name} scope="col">
+                {one.name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row}>
+              <th scope="row">{row}</th>
+              {columns.map((column, i) => {
+                const value = column.get(row);
+                return <td key={i}>{value === undefined || value === null ? t("none") : text(value)}</td>;
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function extent(values: readonly number[]): [number, number] {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  return low < high ? [low, high] : [low - 0.5, high + 0.5];
+}
+
+function padded(values: readonly (number | null)[]): [number, number] {
+  const known = values.filter((value): value is number => value !== null && Number.isFinite(value));
+  const [low, high] = known.length ? extent(known) : [0, 1];
+  const pad = 0.06 * (high - low);
+  return [low - pad, high + pad];
+}

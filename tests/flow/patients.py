@@ -210,6 +210,52 @@ class UnrolledGRU(nn.Module):
         return torch.stack(out, 1)
 
 
+class OverTime(nn.Module):
+    """A cell called once for each of 60 vectors; the loss is at the last one. `change` sets the cell's weights."""
+
+    def __init__(self, cell: nn.Module, change: Callable[[Any], Any] = lambda cell: None) -> None:
+        super().__init__()
+        self.cell, self.head = cell, nn.Linear(32, 10)
+        with torch.no_grad():
+            change(cell)
+
+    def forward(self, x: Tensor) -> Tensor:  # N T C
+        state: Any = None
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        return self.head(state[0] if isinstance(state, tuple) else state)
+
+
+class PlainCell(nn.Module):
+    """tanh(W x + U h) from linear layers, U orthogonal times a gain."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.inward, self.recurrent = nn.Linear(32, 32), nn.Linear(32, 32)
+        nn.init.orthogonal_(self.recurrent.weight, gain)
+
+    def forward(self, x: Tensor, state: Tensor | None) -> Tensor:
+        return torch.tanh(self.inward(x) + (0 if state is None else self.recurrent(state)))
+
+
+def open_gate(bias: float) -> Callable[[Any], Any]:
+    """Rows H to 2H: the forget gate of an LSTMCell, the update gate of a GRUCell."""
+
+    def change(cell: Any) -> None:
+        cell.bias_ih[32:64] = bias
+        cell.bias_hh[32:64] = 0
+
+    return change
+
+
+def orthogonal(gain: float = 1.0) -> Callable[[Any], Any]:
+    return lambda cell: nn.init.orthogonal_(cell.weight_hh, gain)
+
+
+def sequences() -> tuple[Tensor, Tensor]:
+    return torch.randn(8, 60, 32), torch.randint(10, (8,))
+
+
 def conv_norm(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [convolution, nn.BatchNorm2d(outputs)]
@@ -315,6 +361,10 @@ HEALTHY = {
     "GPT trained": Patient(GPT, tokens(), criterion=language_loss, steps=10),
     "LSTM": Patient(LSTM, tokens(), criterion=language_loss),
     "GRU cell unrolled": Patient(UnrolledGRU, tokens(), criterion=language_loss),
+    "LSTM cell, forget bias 1, 60 steps": Patient(lambda: OverTime(nn.LSTMCell(32, 32), open_gate(1)), sequences),
+    "LSTM cell, forget bias ln 60": Patient(lambda: OverTime(nn.LSTMCell(32, 32), open_gate(math.log(60))), sequences),
+    "GRU cell, update bias 1, 60 steps": Patient(lambda: OverTime(nn.GRUCell(32, 32), open_gate(1)), sequences),
+    "RNN cell, orthogonal, 60 steps": Patient(lambda: OverTime(nn.RNNCell(32, 32), orthogonal()), sequences),
     "U-Net": Patient(UNet, images(4), criterion=pixels_loss),
     "U-Net trained": Patient(UNet, images(4), criterion=pixels_loss, steps=8, rate=0.01),
     "SE-ResNet": Patient(se_resnet, images()),
@@ -484,6 +534,8 @@ BENIGN = {
     "sum instead of mean": Patient(mlp, vectors(), criterion=lambda y, t: F.cross_entropy(y, t, reduction="sum")),
     "loss times 1e-12": Patient(mlp, vectors(), criterion=lambda y, t: 1e-12 * F.cross_entropy(y, t)),
     "loss times 1e12": Patient(mlp, vectors(), criterion=lambda y, t: 1e12 * F.cross_entropy(y, t)),
+    "loss times 1e-30": Patient(mlp, vectors(), criterion=lambda y, t: 1e-30 * F.cross_entropy(y, t)),
+    "loss of exactly 0": Patient(mlp, vectors(), criterion=lambda y, t: F.relu(-F.cross_entropy(y, t))),
     "evaluation mode": Patient(lambda: gp.build("resnet-20").eval(), images()),
     "bfloat16 autocast": Patient(ViT, images(), autocast=torch.bfloat16),
     "float16 autocast": Patient(residual_mlp, vectors(), autocast=torch.float16),
@@ -590,6 +642,19 @@ SICK = {
         ),
         images(),
         ("norm eats the signal",),
+    ),
+    "RNN cell, 60 steps": Patient(lambda: OverTime(nn.RNNCell(32, 32)), sequences, ("vanishing",)),
+    "LSTM cell, 60 steps": Patient(lambda: OverTime(nn.LSTMCell(32, 32)), sequences, ("vanishing",)),
+    "GRU cell, 60 steps": Patient(lambda: OverTime(nn.GRUCell(32, 32)), sequences, ("vanishing",)),
+    "cell of linear layers, 60 steps": Patient(lambda: OverTime(PlainCell(0.5)), sequences, ("vanishing",)),
+    "RNN cell, weights too large": Patient(
+        lambda: OverTime(nn.RNNCell(32, 32), orthogonal(3.0)), sequences, ("exploding",)
+    ),
+    "denormal loss": Patient(
+        mlp, vectors(), ("float32 underflow",), criterion=lambda y, t: 1e-44 * F.cross_entropy(y, t)
+    ),
+    "denormal gradient": Patient(
+        mlp, vectors(), ("float32 underflow",), criterion=lambda y, t: 1 + 1e-39 * F.cross_entropy(y, t)
     ),
     "float16 underflow": Patient(
         mlp,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from patients import BENIGN, HEALTHY, SICK, Apply, changed, mlp, residual_mlp, v
 from torch import nn
 
 import gradpath as gp
+from gradpath.cli import _console
 from gradpath.errors import TraceError
 from gradpath.flow._findings import KINDS, findings, with_findings
 from gradpath.flow._findings._healthy import assert_healthy
@@ -24,6 +26,8 @@ from gradpath.flow._findings._words import factor
 from gradpath.flow._whatif._changes import CHANGES, INITIALISATIONS, INSERTS
 from gradpath.flow._whatif._entry import whatif
 from gradpath.record import Flow, read
+from gradpath.report import flow_text
+from gradpath.report._signs import replacing
 
 PATIENTS = {**HEALTHY, **BENIGN, **SICK}
 QUICK = [name for name, patient in PATIENTS.items() if not patient.slow]
@@ -90,6 +94,15 @@ def test_each_finding_speaks(name):
         assert "nan" not in finding.sentence
         names = dict(PATIENTS[name].build()[0].named_modules())
         assert finding.where in names
+
+
+@pytest.mark.parametrize("name", [n for n in QUICK if PATIENTS[n].kinds])
+def test_its_screen_fits_a_console_without_signs(name):
+    """σ² is written sigma^2 there, and still no line is wider than 80 columns."""
+    signs = _console._Replacements("ascii")
+    with replacing(signs):
+        lines = flow_text(diagnosis(name)).splitlines()
+    assert [line for line in lines if len(line.translate(signs)) > 80] == []
 
 
 def test_where_the_trouble_lies_is_named():
@@ -206,7 +219,7 @@ def test_the_layer_where_the_slope_breaks_is_named():
 
 
 def test_a_scale_of_the_loss_changes_nothing():
-    flow = diagnosis("MLP, too small")
+    flow = replace(diagnosis("MLP, too small"), dtype="float64")  # float32 ends there: see "denormal loss"
     for decades in (-37, 37):
         layers = (
             replace(
@@ -218,6 +231,82 @@ def test_a_scale_of_the_loss_changes_nothing():
         )
         (finding,) = findings(replace(flow, layers=tuple(layers)))
         assert finding.severity == pytest.approx(flow.findings[0].severity, rel=1e-9)
+
+
+def test_a_loss_below_the_smallest_normal_number_is_told_with_the_scale_that_cures_it():
+    (finding,) = diagnosis("denormal loss").findings
+    assert "the loss is" in finding.sentence and "e-44" in finding.sentence and "(1.2e-38)" in finding.sentence
+    assert "exactly 0 at 11 of 11 layers" in finding.evidence
+    assert "about 1e44" in finding.remedy
+    assert "its gradient at the head is" in diagnosis("denormal gradient").findings[0].sentence
+    for flow in (diagnosis("loss times 1e-30"), diagnosis("loss of exactly 0")):
+        assert flow.findings == ()
+    assert findings(replace(diagnosis("denormal gradient"), dtype="float64")) == ()
+
+
+@pytest.mark.parametrize("exponent", [-126, -127])
+def test_the_smallest_normal_number_is_still_one(exponent):
+    flow = replace(diagnosis("loss times 1e-30"), loss=2.0**exponent)
+    assert bool(findings(flow)) == (exponent < -126)
+
+
+# -------------------------------------------------------------------------------------------------- over time
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy", "memory"),
+    [
+        ("RNN cell, 60 steps", "gated cell", 8),
+        ("LSTM cell, 60 steps", "forget gate open: its bias at 1", 14),
+        ("GRU cell, 60 steps", "update gate", 14),
+        ("cell of linear layers, 60 steps", "skip over every step", 8),
+    ],
+)
+def test_a_recurrence_is_judged_by_time_step_with_remedies_that_fit_its_cell(name, remedy, memory):
+    (finding,) = diagnosis(name).findings
+    assert remedy in finding.remedy and "He init" not in finding.remedy and "BatchNorm" not in finding.remedy
+    assert "60 time steps of cell" in finding.sentence and "per layer" not in finding.evidence
+    steps = int(re.search(r"more than (\d+) steps back", finding.sentence)[1])
+    assert steps == pytest.approx(memory, abs=1)
+    energies = [2 * x.log10_gradient_rms for x in diagnosis(name).layers if x.scope == finding.where]
+    per_step = 10 ** ((energies[0] - energies[-1]) / (len(energies) - 1))  # the ends, instead of a fitted line
+    told = float(re.search(r"energy × ([\d.e-]+) per time step", finding.evidence)[1])
+    assert told == pytest.approx(per_step, rel=0.1)
+
+
+def test_a_recurrence_that_explodes_is_clipped():
+    (finding,) = diagnosis("RNN cell, weights too large").findings
+    assert "explodes over time" in finding.sentence and "clip_grad_norm_" in finding.remedy
+
+
+def test_what_is_proposed_for_a_cell_of_linear_layers_can_be_simulated_and_recurrences_have_no_cure_that_cannot():
+    assert diagnosis("cell of linear layers, 60 steps").findings[0].cures == ("init=orthogonal",)
+    assert diagnosis("LSTM cell, 60 steps").findings[0].cures == ()
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.72])
+def test_a_cell_forgets_when_a_step_keeps_less_than_two_thirds(kept):
+    flow = diagnosis("GRU cell, 60 steps")
+    calls = sum(flow.repeated.values())
+    layers = (
+        replace(x, log10_gradient_rms=math.log10(kept) * (calls - x.call), log10_gradient_norm=0.0)
+        if x.scope == "cell"
+        else x
+        for x in flow.layers
+    )
+    found = findings(replace(flow, layers=tuple(layers)))
+    assert bool(found) == (kept < 2 / 3)
+
+
+def test_only_modules_called_over_and_over_on_one_shape_are_repeated():
+    assert diagnosis("LSTM cell, 60 steps").repeated == {"cell": 60}
+    assert diagnosis("cell of linear layers, 60 steps").repeated == {"cell.inward": 60, "cell.recurrent": 59}
+    for name in ("ResNet-20", "LSTM", "GPT", "unused heads"):
+        assert diagnosis(name).repeated == {}
+    flow = diagnosis("LSTM cell, 60 steps")
+    pyramid = tuple(replace(x, shape=(8, 32 + x.call)) for x in flow.layers)
+    assert replace(flow, layers=pyramid).repeated == {}
+    assert replace(flow, layers=flow.layers[-4:]).repeated == {}, "three calls and a head"
 
 
 @pytest.mark.parametrize(("scale", "found"), [(1e-2, ()), (1e-4, ("starving layer",))])

@@ -802,3 +802,17 @@ def test_the_record_comes_back_equal(tmp_path):
     assert repr(back).startswith("PathLengths(ResidualMLP at stem: lengths 0 to")
     with pytest.raises(ValueError, match="between 0 and 1"):
         back.quantile(1.5)
+
+
+@pytest.mark.parametrize("method", ["exact", "mean"])
+def test_a_plain_net_is_counted_in_layers_unless_branches_are_asked_for(method):
+    build = PROBLEMS["plain"].build
+    usual, layers = (paths(*build(), method=method, unit=unit) for unit in (None, "layers"))
+    assert usual == layers
+    assert usual.mean_length > 0
+    asked = paths(*build(), method=method, unit="branches")
+    assert (asked.unit, asked.mean_length, asked.effective_depth) == ("branches", 0, None)
+    model, batch = residual()
+    assert (
+        paths(model, batch, F.cross_entropy, at=model.head).unit == "branches"
+    )  # none lie behind, but the net has some

@@ -14,10 +14,14 @@ from torch.overrides import TorchFunctionMode
 
 from gradpath.errors import TraceError
 from gradpath.flow._asfound import plain_view
+from gradpath.flow._findings import with_findings
 from gradpath.flow._forward import Forward, Place, check_model
 from gradpath.flow._graph import Node
 from gradpath.flow._layers import LayerMeter
 from gradpath.flow._lines import lines_kept
+from gradpath.flow._operations import Operations, checked
+from gradpath.flow._paths._question import unwrapped
+from gradpath.flow._scaler import divided, scale_in
 from gradpath.flow._tracing import Arrived, Tracing
 from gradpath.record import Flow
 
@@ -29,9 +33,20 @@ class TraceContext:
     without the block. A backward pass inside keeps its graph until the record is made.
     """
 
-    def __init__(self, model: nn.Module, at: Place, source_lines: bool, quick: bool) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        at: Place,
+        source_lines: bool,
+        quick: bool,
+        operations: Operations | None = None,
+        scaler: Any = None,
+    ) -> None:
         check_model(model)
-        self.model, self.at, self.source_lines, self.quick = model, at, source_lines, quick
+        self.scaler = scaler
+        self.operations = checked(operations)
+        self.model, self._wrapper = unwrapped(model)
+        self.at, self.source_lines, self.quick = at, source_lines, quick
         self.flows: list[Flow] = []
         """One record for each backward pass."""
         self._stack = ExitStack()
@@ -48,7 +63,7 @@ class TraceContext:
     def __enter__(self) -> TraceContext:
         with ExitStack() as stack:  # what was entered is left again when a later one fails
             self._meter = LayerMeter(self.model, not self.quick, with_grad_only=True)
-            self._notes = stack.enter_context(plain_view(self.model))
+            self._notes = [*self._wrapper, *stack.enter_context(plain_view(self.model))]
             stack.enter_context(self._meter.hooked())
             stack.enter_context(self._meter.forward())
             stack.enter_context(lines_kept(self.source_lines))
@@ -66,14 +81,21 @@ class TraceContext:
         if loss.grad_fn is None or loss.numel() != 1 or not _leads_to(loss.grad_fn, self._meter):
             backward(loss, **options)
             return
-        forward = Forward(self.model, self._meter, loss, [*self._notes, "traced inside the user's own step"], self.at)
+        scale = scale_in(loss, self.scaler)
+        notes = [*self._notes, "traced inside the user's own step", *scale.notes]
+        forward = Forward(self.model, self._meter, loss, notes, self.at, self.operations)
         keep = bool(options.get("retain_graph") or options.get("create_graph"))
         tracing = Tracing(forward, self.quick, keep)
         with self._meter.still():
-            self.flows.append(tracing.flow(partial(_run, tracing, backward, loss, options | {"retain_graph": True})))
+            flow = tracing.flow(partial(_run, tracing, backward, loss, options | {"retain_graph": True}))
+        self.flows.append(flow if scale.factor is None else self._divided(flow, scale.factor))
         self._meter.is_stale = True
         if not keep:
             self._meter.forget()
+
+    def _divided(self, flow: Flow, factor: float) -> Flow:
+        flow = divided(flow, factor)
+        return flow if self.quick else with_findings(self.model, flow)
 
 
 def _leads_to(start: Node, meter: LayerMeter) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from gradpath.flow._forks import ForkMeter, opaque_nodes
+from gradpath.flow._forks import ForkMeter
 from gradpath.flow._forward import Forward
 from gradpath.flow._gain import fit_gains
 from gradpath.flow._layer_records import ParameterNorms, layer_record
 from gradpath.flow._layers import Call, autocast_on, own_parameters
-from gradpath.flow._routes import is_opaque
+from gradpath.flow._topology import record_graph
 from gradpath.record import Flow, Nonlinearity, Reuse, Unseen
 
 Gradients = Mapping[str, Tensor | None]
@@ -36,6 +36,7 @@ def flow_record(
     weighted = [c for c in forward.meter.calls if c.weighted and c.gradient_norm is not None]
     stem = next((layer for layer in layers if layer.weighted and layer.log10_gradient_norm is not None), None)
     shares = [f.skip_share for f in forks if f.kind == "residual" and f.skip_share is not None]
+    graph = record_graph(forward)  # before the notes are read
     return Flow(
         model=type(forward.model).__name__,
         mode=_mode(forward.model),
@@ -55,6 +56,7 @@ def flow_record(
         parameters=norms.records(),
         nonlinearities=units,
         reuse=reuse,
+        graph=graph,
     )
 
 
@@ -63,7 +65,7 @@ def _unseen(forward: Forward, gradients: Gradients) -> Unseen:
         modules_not_called=tuple(_not_called(forward, gradients)),
         layers_without_gradient=tuple(c.scope for c in forward.meter.calls if c.gradient_norm is None),
         parameters_without_gradient=tuple(name for name, grad in gradients.items() if grad is None),
-        opaque=tuple(forward.name(node) for node in opaque_nodes(forward.graph, is_opaque)),
+        opaque=tuple(forward.opaque()),
         notes=tuple(forward.notes),
     )
 

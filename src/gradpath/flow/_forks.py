@@ -7,7 +7,7 @@ in-place operations included. Edges are kept until all of a fork's have arrived,
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradpath.flow._graph import Graph, Made, Node, Use, operation
+from gradpath.flow._graph import Graph, Made, Node, Use, operation, part_of, shape_of
 from gradpath.flow._lines import line_of
 from gradpath.flow._merges import between, first_meeting
 from gradpath.flow._norms import dense, log10, norm, share, sum_and_shares
-from gradpath.flow._routes import classify_routes, fork_kind, holds_parameter, merge_kind
+from gradpath.flow._routes import adds_features, classify_routes, fork_kind, holds_parameter, merge_kind
+from gradpath.flow._rows import Rows
 from gradpath.record import Edge, EdgeKind, Fork, ForkKind, Merge
 
 
@@ -36,11 +37,34 @@ class ForkPlan:
     kinds: list[EdgeKind]
     meeting: Node
     """Where all its routes meet again; where some leave for good, the add in which its skip meets its branch."""
+    parts: tuple[int, ...] = ()
+    """Where one operation splits the tensor into disjoint parts: the part that each use takes."""
 
 
 def plan_forks(graph: Graph) -> list[ForkPlan]:
     """Every fork of the graph with the kinds of its edges, in the order of the forward pass."""
-    return [_plan(graph, made) for made in graph.forks()]
+    plans = [_plan(graph, made) for made in graph.forks()]
+    residual = {plan.made for plan in plans if plan.kind == "residual"}
+    splits = [plan for node in graph.splits() if (plan := _plan_split(graph, node, residual)) is not None]
+    if not splits:
+        return plans
+    return sorted([*plans, *splits], key=lambda plan: (-graph.position[plan.made[0]], plan.made[1]))
+
+
+def _plan_split(graph: Graph, node: Node, residual: set[Made]) -> ForkPlan | None:
+    """The fork of a tensor that one operation splits (`chunk`), where some parts skip what others pass: slices of it
+    would make one. None where it is no residual fork, or where a part is one: what counts is told there."""
+    uses = graph.uses_of_node[node]
+    parts, meeting = tuple(map(part_of, uses)), graph.meeting_of(uses)
+    told = node not in graph.activations or any((node, part) in residual for part in parts)
+    if told or not adds_features(graph, meeting):
+        return None
+    merge = merge_kind(graph, meeting)
+    kinds = classify_routes(graph, [graph.route([consumer], meeting) for consumer, _ in uses], merge)
+    parametric = holds_parameter(graph, graph.route([consumer for consumer, _ in uses], meeting))
+    if fork_kind(graph, meeting, kinds, parametric) != "residual":
+        return None
+    return ForkPlan(node.next_functions[0], "residual", merge, uses, kinds, meeting, parts)
 
 
 def _plan(graph: Graph, made: Made) -> ForkPlan:
@@ -88,11 +112,24 @@ _SAFE_SUM = 0.01  # of (‖a‖ + ‖b‖)²: above it, rounding costs ‖g‖²
 class Measured:
     """The gradients of one fork's edges, then their numbers."""
 
+    uses: int
     arrived: dict[int, Tensor] = field(default_factory=dict)
     norms: dict[int, float] = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
     whole: float | None = None
     shape: tuple[int, ...] = ()
+    rows: Rows | None = None
+    """Copies of three edges and more (a feature list has dozens)."""
+
+    def take(self, edge: int, grad: Tensor) -> None:
+        """One edge's gradient; with the last one they become numbers."""
+        if self.uses > 2 and not grad.is_sparse:
+            self.rows = self.rows or Rows(self.uses, grad)
+            self.arrived[edge] = self.rows.copy(edge, grad.detach())
+        else:
+            self.arrived[edge] = dense(grad)
+        if len(self.arrived) == self.uses:
+            self.reduce()
 
     def reduce(self) -> None:
         """Turn the gradients into numbers and let them go."""
@@ -102,15 +139,17 @@ class Measured:
             if not self._reduce_pair():
                 self._reduce_sum()
         self.arrived.clear()
+        self.rows = None
 
     def _reduce_many(self) -> bool:
-        """Three edges and more (a feature list has dozens), all at once. False where they must be taken singly."""
-        found = sum_and_shares(list(self.arrived.values())) if len(self.arrived) > 2 else None
+        """All rows at once. False where the edges must be taken singly."""
+        edges = sorted(self.arrived)
+        found = None if self.rows is None else sum_and_shares(self.rows.matrix(edges))
         if found is None:
             return False
         norms, self.whole, shares = found
-        self.norms = dict(zip(self.arrived, norms, strict=True))
-        self.shares = dict(zip(self.arrived, shares, strict=True))
+        self.norms = dict(zip(edges, norms, strict=True))
+        self.shares = dict(zip(edges, shares, strict=True))
         return True
 
     def _reduce_pair(self) -> bool:
@@ -135,6 +174,38 @@ class Measured:
         self.whole = norm(whole)
         if 0 < self.whole < math.inf:
             self.shares = {i: share(grad, whole, self.whole) for i, grad in self.arrived.items()}
+
+
+class MeasuredParts:
+    """The gradients of the uses of a split: those of one part add up, those of different parts are orthogonal."""
+
+    def __init__(self, fork: ForkPlan) -> None:
+        counts = Counter(fork.parts)
+        self.measured = {part: Measured(count) for part, count in counts.items()}
+        self.places = [(part, fork.parts[:i].count(part)) for i, part in enumerate(fork.parts)]
+        self.arrived, self.shape = True, shape_of(*fork.made) or ()
+        self.norms: dict[int, float] = {}
+        self.shares: dict[int, float] = {}
+        self.whole: float | None = None
+
+    def take(self, edge: int, grad: Tensor) -> None:
+        """One edge's gradient, of the shape of its part."""
+        part, place = self.places[edge]
+        self.measured[part].take(place, grad)
+
+    def reduce(self) -> None:
+        """Turn what the parts brought into numbers of the whole tensor."""
+        for measured in self.measured.values():
+            if measured.arrived:
+                measured.reduce()
+        wholes = {part: found.whole for part, found in self.measured.items() if found.whole is not None}
+        self.whole = math.hypot(*wholes.values()) if wholes else None
+        for edge, (part, place) in enumerate(self.places):
+            found = self.measured[part]
+            if place in found.norms:
+                self.norms[edge] = found.norms[place]
+            if self.whole and math.isfinite(self.whole) and part in wholes:
+                self.shares[edge] = found.shares.get(place, 0.0) * (wholes[part] / self.whole) ** 2
 
 
 class Taps:
@@ -172,7 +243,7 @@ class ForkMeter:
 
     def __init__(self, forks: list[ForkPlan]) -> None:
         self.forks = forks
-        self.measured = [Measured() for _ in forks]
+        self.measured = [MeasuredParts(fork) if fork.parts else Measured(len(fork.uses)) for fork in forks]
 
     def attach(self, taps: Taps) -> None:
         for number, fork in enumerate(self.forks):
@@ -180,10 +251,7 @@ class ForkMeter:
                 taps.add(use, partial(self._arrive, number, i))
 
     def _arrive(self, number: int, edge: int, grad: Tensor) -> None:
-        measured = self.measured[number]
-        measured.arrived[edge] = dense(grad)
-        if len(measured.arrived) == len(self.forks[number].uses):
-            measured.reduce()
+        self.measured[number].take(edge, grad)
 
     def finish(self, name: Callable[[Node], str]) -> tuple[Fork, ...]:
         """The forks as records. `name` tells a node's scope and operation."""
@@ -195,7 +263,7 @@ class ForkMeter:
         )
 
 
-def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str]) -> Fork:
+def _fork_record(fork: ForkPlan, measured: Measured | MeasuredParts, name: Callable[[Node], str]) -> Fork:
     total, whole = sum(measured.norms.values()), measured.whole
     comparable = 0 < total < math.inf
     return Fork(
@@ -218,11 +286,6 @@ def _fork_record(fork: ForkPlan, measured: Measured, name: Callable[[Node], str]
             for i, ((consumer, _), kind) in enumerate(zip(fork.uses, fork.kinds, strict=True))
         ),
     )
-
-
-def opaque_nodes(graph: Graph, is_opaque: Callable[[Node], bool]) -> list[Node]:
-    """Nodes whose inside autograd does not show."""
-    return [node for node in graph.nodes if is_opaque(node)]
 
 
 def describe(node: Node, scope: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -16,10 +17,13 @@ from gradpath.errors import TraceError
 from gradpath.flow._asfound import as_found, plain_view
 from gradpath.flow._forks import ForkPlan, describe, plan_forks
 from gradpath.flow._graph import ACCUMULATE, Graph, Made, Node, elements, operation
-from gradpath.flow._heap import reserve
+from gradpath.flow._heap import collector_paused, reserve
+from gradpath.flow._hidden import hides, watched
 from gradpath.flow._layers import LayerMeter, tensors
 from gradpath.flow._lines import lines_kept
 from gradpath.flow._loss import compute_losses
+from gradpath.flow._operations import Operation, Operations, checked
+from gradpath.flow._routes import is_opaque
 
 Place = str | nn.Module | Tensor | None
 """Where paths are taken: a module or its name (its output), an input that needs a gradient, or None for the usual."""
@@ -28,11 +32,22 @@ Place = str | nn.Module | Tensor | None
 class Forward:
     """A loss, autograd's graph behind it, its forks, and names for what they hold. The graph is not yet used up."""
 
-    def __init__(self, model: nn.Module, meter: LayerMeter, loss: Tensor, notes: list[str], at: Place = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        meter: LayerMeter,
+        loss: Tensor,
+        notes: list[str],
+        at: Place = None,
+        operations: Mapping[str, Operation] | None = None,
+        hidden: Mapping[int, int] | None = None,
+    ) -> None:
         self.model, self.meter, self.loss, self.notes = model, meter, loss, notes
-        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.hidden = hidden or {}
         self.names = {p: name for name, p in model.named_parameters()}
-        self.graph = Graph(loss.grad_fn, frozenset(meter.anchors))
+        self.parameters = {name: p for p, name in self.names.items() if p.requires_grad}
+        self.graph = Graph(loss.grad_fn, frozenset(meter.anchors), operations=operations or {})
+        self._note_not_met()
         self.plans: list[ForkPlan] = plan_forks(self.graph)
         self.at, self.at_name = self._usual_place() if at is None else self._asked_place(at)
 
@@ -45,6 +60,18 @@ class Forward:
         if str(node.name()) == ACCUMULATE:
             return self.names.get(node.variable, "an input")
         return describe(node, self.meter.scopes.of(node))
+
+    def opaque(self) -> Iterator[str]:
+        """What autograd does not show the inside of, with what that hides where it is known."""
+        for node in self.graph.nodes:
+            if is_opaque(node, self.graph):
+                yield self.name(node) + hides(node, self.hidden)
+
+    def _note_not_met(self) -> None:
+        met = {operation(node) for node in self.graph.nodes} if self.graph.operations else set()
+        missing = [name for name in self.graph.operations if name not in met]
+        if missing:
+            self.notes.append(f"operations: this pass has none that is called {', '.join(missing)}")
 
     def reserve_heap(self, held: Iterable[Made]) -> Tensor | None:
         """Room for backward passes that hold up to two gradients of each of these tensors, beside temporaries of the
@@ -79,7 +106,7 @@ class Forward:
             name = at if isinstance(at, str) else self._name_of(at)
             edge, why = self.meter.edges.get(name), "gave no output with a gradient in this pass"
             if name not in dict(self.model.named_modules()):
-                raise TraceError(f"at={name!r} is no module of the model; it has: {_some(self.model)}")
+                raise TraceError(f"at={name!r} is no module of the model{_nearest(name, self.model)}")
         if edge is None:
             raise TraceError(f"at: {name} {why}")
         if edge.node not in self.graph.position:
@@ -104,6 +131,7 @@ def forward_passes(
     at: Place = None,
     source_lines: bool = False,
     numerics: bool = False,
+    operations: Operations | None = None,
 ) -> Iterator[dict[str, Forward]]:
     """Run the model on the batch; yield, for each loss by its name ('' where there is one), its graph.
 
@@ -111,16 +139,18 @@ def forward_passes(
     Raises TraceError when there is no scalar loss, or no gradient can be taken through the model.
     """
     check_model(model)
+    told = checked(operations)
     meter = LayerMeter(model, numerics)
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(as_found(model))
         notes = stack.enter_context(plain_view(model)) + _sharded(model)
         stack.enter_context(meter.hooked())
-        with meter.forward(), lines_kept(source_lines):
+        with meter.forward(), lines_kept(source_lines), watched(source_lines) as hidden:
             losses = compute_losses(model, batch, criterion, step)
+        stack.enter_context(collector_paused())
         meter.anchors |= {get_gradient_edge(tensor).node for tensor in tensors(batch) if tensor.requires_grad}
-        passes = {name: Forward(model, meter, loss, list(notes), at) for name, loss in losses.items()}
+        passes = {name: Forward(model, meter, loss, list(notes), at, told, hidden) for name, loss in losses.items()}
         for one in passes.values():
             _refuse_reentrant(one.graph)
         yield passes
@@ -133,9 +163,10 @@ def forward_pass(
     criterion: Callable[..., Any] | None = None,
     step: Callable[..., Any] | None = None,
     at: Place = None,
+    operations: Operations | None = None,
 ) -> Iterator[Forward]:
     """`forward_passes` for questions that are asked of one loss."""
-    with forward_passes(model, batch, criterion, step, at) as passes:
+    with forward_passes(model, batch, criterion, step, at, operations=operations) as passes:
         if len(passes) != 1:
             raise TraceError(f"step returned {len(passes)} losses ({', '.join(passes)}): return one of them")
         yield next(iter(passes.values()))
@@ -167,6 +198,12 @@ def _refuse_reentrant(graph: Graph) -> None:
             "the model uses reentrant checkpointing, whose inside no graph shows: "
             "call torch.utils.checkpoint.checkpoint with use_reentrant=False to trace it"
         )
+
+
+def _nearest(name: str, model: nn.Module) -> str:
+    """': did you mean 'layer1.0'?', or some of the names that there are."""
+    near = get_close_matches(name, [known for known, _ in model.named_modules()], 1)
+    return f": did you mean {near[0]!r}?" if near else f"; it has: {_some(model)}"
 
 
 def _some(model: nn.Module, count: int = 8) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cache, cached_property, reduce
 from typing import Any, TypeAlias
 
 from torch.autograd.function import BackwardCFunction
+
+from gradpath.flow._operations import Operation, operation_name, said
 
 Node: TypeAlias = Any  # torch.autograd.graph.Node; the engine's nodes do not share a Python base class
 Made: TypeAlias = tuple[Node, int]
@@ -34,6 +36,8 @@ class Graph:
     """Nodes known to be activations, not computations on parameters (outputs of modules, inputs)."""
     writes: dict[Node, Any] = field(default_factory=dict)
     """What is known of in-place operations on views (`_writes.py`)."""
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+    """What the caller says that operations are."""
     nodes: list[Node] = field(init=False)
     uses: dict[Made, list[Use]] = field(init=False)
 
@@ -66,6 +70,17 @@ class Graph:
             if any(s in prepared for s, _ in n.next_functions if s is not None) or _has_frozen_weight(n)
         }
 
+    def said(self, node: Node) -> Operation | None:
+        """What the caller, or a library's own Function, says that a node is; None where nothing is said."""
+        if not self.operations and not isinstance(node, BackwardCFunction):
+            return None
+        return said(node, self.operations, operation(node))
+
+    def is_layer(self, node: Node) -> bool:
+        """A layer of weights: a weighted operation that a parameter enters, or what is said to be one."""
+        told = self.said(node)
+        return told == "layer" or (told is None and is_weighted(node) and node in self.parametric)
+
     def behind(self, *nodes: Node) -> set[Node]:
         """The nodes and all that their gradients reach."""
         seen, stack = set(nodes), list(nodes)
@@ -93,8 +108,12 @@ class Graph:
 
     def meeting(self, made: Made) -> Node:
         """Where all routes from a tensor to the loss meet again for the first time."""
+        return self.meeting_of(self.uses[made])
+
+    def meeting_of(self, uses: Iterable[Use]) -> Node:
+        """Where all routes that begin with these uses meet for the first time."""
         above, depth = self._dominators
-        return reduce(lambda a, b: _common(above, depth, a, b), [consumer for consumer, _ in self.uses[made]])
+        return reduce(lambda a, b: _common(above, depth, a, b), [consumer for consumer, _ in uses])
 
     def common_to_routes(self, made: Made, end: Node) -> set[Node]:
         """The nodes that all routes from a tensor to the loss pass, up to the first of them that is `end` or later."""
@@ -115,6 +134,12 @@ class Graph:
         """Tensors with several consumers, in the order of the forward pass."""
         made = [(node, output) for (node, output), uses in self.uses.items() if len(uses) > 1]
         yield from sorted(made, key=lambda m: (-self.position[m[0]], m[1]))
+
+    def splits(self) -> Iterator[Node]:
+        """Operations that split a tensor in parts, two or more of which are used, in the order of the forward pass."""
+        for node in reversed(self.nodes):
+            if operation(node) in _SPLITS and len({part_of(use) for use in self.uses_of_node[node]}) > 1:
+                yield node
 
     def route(self, starts: Iterable[Node], end: Node, within: Container[Node] | None = None) -> Iterator[Node]:
         """The nodes from consumers of a tensor up to `end`, where its routes meet again; `end` is left out.
@@ -148,8 +173,18 @@ def is_custom(node: Node) -> bool:
 
 def operation(node: Node) -> str:
     """What the node differentiates: 'Convolution' for 'ConvolutionBackward0'."""
-    name = str(node.name()).rsplit("::", 1)[-1]
-    return name.rstrip("0123456789").removesuffix("Backward")
+    return _operation_name(str(node.name()))
+
+
+_operation_name = cache(operation_name)  # a graph has thousands of nodes and few names
+
+
+_SPLITS = ("Split", "SplitWithSizes", "Unbind", "UnsafeSplit", "UnsafeSplitWithSizes")  # chunk is one of them
+
+
+def part_of(use: Use) -> int:
+    """Which output of the node that made it a use takes."""
+    return int(use[0].next_functions[use[1]][1])
 
 
 _WEIGHTED = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Baddbmm", "Linear", "Embedding", "Addmv", "Mv")

@@ -1,13 +1,20 @@
-"""Room in glibc's heap for the temporaries of a backward pass over a retained graph.
+"""Memory during a trace: room in glibc's heap for the temporaries of a backward pass, and Python's collector.
 
 A plain backward pass frees the graph as it goes and reuses that memory. Over a retained graph temporaries lie at the
 top of the heap, which glibc returns to the system after each operation and takes again for the next: 130,000 page
 faults in one trace of a ResNet-56 at batch 128, a tenth of its time. Under a small tensor that is held they are reused.
+
+Python's collector looks for cycles each time that some hundred objects more are alive. What is known of a graph's nodes
+lives until the trace ends and makes none. A DenseNet-121 had 36 searches in a trace, and every third trace one through
+all objects of the process: 26 ms of 440.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -30,3 +37,15 @@ def reserve(size_bytes: int) -> Tensor | None:
 
 def _blocks(count: int) -> list[Tensor]:
     return [torch.empty(_BLOCK_BYTES, dtype=torch.uint8) for _ in range(count)]
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No search for cycles inside; one is due afterwards. Left alone where the user has switched it off."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
+from gradpath.flow._heap import collector_paused
 from gradpath.flow._norms import norm, rms
-from gradpath.flow._numerics import numerics_of, zero_share
+from gradpath.flow._numerics import numerics, sample
 from gradpath.flow._scopes import Scopes
 from gradpath.record import Numerics
 
@@ -44,7 +45,9 @@ class Call:
     """Over all outputs that received a gradient."""
     elements: int = 0
     """Of those outputs."""
-    zero_activations: float = 0.0
+    output_sample: Tensor | None = None
+    gradient_sample: Tensor | None = None
+    """Of several outputs, the first that a gradient reaches."""
     numerics: Numerics | None = None
 
     @property
@@ -96,9 +99,10 @@ class LayerMeter:
     def forward(self) -> Iterator[None]:
         """Notes module calls. Over before the backward pass, where checkpointed modules are called once more."""
         with ExitStack() as stack:
-            for name, module in without_parametrizations(self.model):
-                stack.callback(module.register_forward_pre_hook(self._enter(name)).remove)
-                stack.callback(module.register_forward_hook(self._leave(name, module), always_call=True).remove)
+            with collector_paused():
+                for name, module in without_parametrizations(self.model):
+                    stack.callback(module.register_forward_pre_hook(self._enter(name)).remove)
+                    stack.callback(module.register_forward_hook(self._leave(name, module), always_call=True).remove)
             yield
 
     @contextmanager
@@ -125,18 +129,25 @@ class LayerMeter:
         """Notes gradients. Only of this pass: the forward, or another one, may take gradients of its own."""
         self._armed = True
         for call in self.calls:
-            call.gradient_norm, call.elements, call.numerics = None, 0, None
+            call.gradient_norm, call.elements, call.gradient_sample, call.numerics = None, 0, None, None
         try:
             yield
         finally:
             self._armed = False
+
+    def read_samples(self) -> None:
+        """What was sampled, as numbers; the samples of gradients are let go."""
+        reached = [call for call in self.calls if call.output_sample is not None and call.gradient_sample is not None]
+        found = numerics([c.output_sample for c in reached], [c.gradient_sample for c in reached])  # type: ignore[misc]
+        for call, numbers in zip(reached, found, strict=True):
+            call.numerics, call.gradient_sample = numbers, None
 
     def _enter(self, name: str) -> Any:
         def hook(module: nn.Module, inputs: Any) -> None:
             if not self._still:
                 if not self.scopes.is_open:
                     self._begin(name)
-                self.scopes.enter(name)
+                self.scopes.enter(name, self.seen[name])
                 self._begun.append(len(self.calls))
 
         return hook
@@ -179,7 +190,7 @@ class LayerMeter:
                 handle = output.register_hook(self._arrive(call))  # type: ignore[no-untyped-call]
                 self._outputs.callback(handle.remove)
         if self.numerics:
-            call.zero_activations = zero_share(outputs[0])
+            call.output_sample = sample(outputs[0])
         self.calls.append(call)
 
     def _arrive(self, call: Call) -> Any:
@@ -187,8 +198,8 @@ class LayerMeter:
             if self._armed and gradient is not None:  # None: this output of several received nothing
                 call.gradient_norm = math.hypot(call.gradient_norm or 0.0, norm(gradient))
                 call.elements += gradient.numel()
-                if self.numerics and call.numerics is None:  # of several outputs, the first that a gradient reaches
-                    call.numerics = numerics_of(gradient, call.zero_activations)
+                if self.numerics and call.gradient_sample is None:
+                    call.gradient_sample = sample(gradient)
 
         return hook
 

@@ -1,4 +1,8 @@
-"""Dead and saturated units: how much of each ReLU, tanh, sigmoid … is off, read from what autograd saved."""
+"""Dead and saturated units: how much of each ReLU, tanh, sigmoid … is off, read from what autograd saved.
+
+A regular sample of positions tells how much is off. It also shows nearly every unit to be alive; only those that it
+does not are looked at everywhere.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ _SIGMOID = math.sqrt(1 - _OFF) / 2  # |σ(x) − ½| above which σ(1 − σ) is
 
 # operation → what autograd saved of it → not zero where it is on: where its derivative is not below 1 % of its largest
 _RULES: dict[str, tuple[str, Callable[[Tensor, Node], Tensor]]] = {
-    "Relu": ("_saved_result", lambda y, _: y),  # as it is: five times faster to count and to sum than a mask
+    "Relu": ("_saved_result", lambda y, _: y),
     "Tanh": ("_saved_result", lambda y, _: ~(y.abs() > _TANH)),
     "Sigmoid": ("_saved_result", lambda y, _: ~((y - 0.5).abs() > _SIGMOID)),
     "Hardtanh": ("_saved_self", lambda x, node: F.hardtanh(x, node._saved_min_val, node._saved_max_val) == x),
@@ -28,6 +32,8 @@ _RULES: dict[str, tuple[str, Callable[[Tensor, Node], Tensor]]] = {
     "Elu": ("_saved_self", lambda x, _: ~(x < math.log(_OFF))),
     "Softplus": ("_saved_self", lambda x, _: ~(x < math.log(_OFF))),
 }
+
+_SAMPLE, _LEAST_POSITIONS = 8192, 32
 
 
 def nonlinearities(forward: Forward) -> tuple[Nonlinearity, ...]:
@@ -46,16 +52,34 @@ def _record(node: Node, name: str) -> Nonlinearity | None:
         return None
     if not saved.numel():
         return None
+    saved = saved.reshape(-1) if not saved.dim() else saved
+    unit = _unit_dimension(node, saved.dim())
     with torch.no_grad():
-        on = rule(saved, node)
-        on = on.to(torch.float32) if on.dtype == torch.bool else on
-        unit = _unit_dimension(node, on.dim())
-        others = [d for d in range(on.dim()) if d != unit]
-        dead = (on.sum(others) if others else on) == 0
-        off_share = 1 - int(torch.count_nonzero(on)) / on.numel()
-    return Nonlinearity(
-        name=name, operation=kind, off_share=off_share, dead_units=float(dead.float().mean()), units=dead.numel()
-    )
+        part = _sample(saved, unit)
+        counts = _count_on(rule(part, node), unit)
+        off_share = 1 - int(counts.sum()) / part.numel()
+        silent = (counts == 0).nonzero().flatten()
+        if silent.numel() and part.numel() < saved.numel():
+            silent = silent[_count_on(rule(saved.index_select(unit, silent), node), unit) == 0]
+    units = counts.numel()
+    return Nonlinearity(name=name, operation=kind, off_share=off_share, dead_units=silent.numel() / units, units=units)
+
+
+def _count_on(on: Tensor, unit: int) -> Tensor:
+    """For each unit the number of elements that are not zero."""
+    others = [d for d in range(on.dim()) if d != unit]
+    return (on != 0).sum(others) if others else (on != 0).long()
+
+
+def _sample(values: Tensor, unit: int) -> Tensor:
+    """All units at every n-th place of each other dimension: about 8,192 elements, at least 32 places where there are
+    as many. n is odd, so that it meets both kinds of places behind an up-sampling."""
+    places = max(_SAMPLE // values.shape[unit], _LEAST_POSITIONS)
+    others = [size for d, size in enumerate(values.shape) if d != unit]
+    step = 1
+    while math.prod(-(-size // step) for size in others) > places:
+        step += 2 + step // 16 * 2
+    return values[tuple(slice(None, None, 1 if d == unit else step) for d in range(values.dim()))]
 
 
 _CHANNELS_FIRST = ("Convolution", "MkldnnConvolution", "NativeBatchNorm", "CudnnBatchNorm", "NativeGroupNorm")

@@ -2,19 +2,24 @@
 
 A plain-56's stem gradient of 7e-24 squares to 0 in float32, so sums are taken in float64. Converting whole tensors
 costs eight times a float32 norm on a CPU; so rows of 4,096 elements are reduced in float32 and their results summed
-in float64 (relative error about 1e-7), and only tensors whose squares could leave float32's range are converted.
+in float64 (relative error about 1e-7), and only tensors whose squares could leave float32's range are converted. On a
+CPU the rows are left to numpy's BLAS, which is as fast as memory is read (2**20 elements in 0.07 ms where they lie in
+the cache, 0.24 where they do not; `vector_norm` takes 0.25 and 0.35).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-_ROW, _PIECE = 4096, 131072
+_NARROW = (torch.float32, torch.bfloat16, torch.float16)  # float64 holds their squares
+_ROW = 4096
+_MANY = 16384  # elements: for fewer, rows take longer than the conversion that they save
 _SAFE = (1e-10, 1e15)  # norms within: no row that matters has squares outside float32's range
 _SAFE_64 = (1e-140, 1e140)  # the same for float64
 
@@ -28,19 +33,20 @@ def log10(value: float) -> float:
 
 def norm(tensor: Tensor) -> float:
     """‖tensor‖₂ as a Python float; inf or NaN only where the tensor holds such elements."""
-    values = flat(tensor.detach())
-    if _by_rows(values):
-        value = _norm_by_rows(values)
-        if _SAFE[0] < value < _SAFE[1]:
-            return value
-    wide, factor = _wide(values)
+    tensor = tensor.detach()
+    if tensor.dtype in _NARROW and not tensor.is_sparse and _has_float64(tensor):
+        value = _norm_by_rows(flat(tensor)) if _by_rows(tensor) else 0.0
+        return value if _SAFE[0] < value < _SAFE[1] else _norm_in_float64(tensor)
+    wide, factor = _wide(flat(tensor))
     return float(torch.linalg.vector_norm(wide)) * factor
 
 
 def norms(tensors: Iterable[Tensor]) -> list[float]:
     """‖·‖₂ of each tensor: for many small ones (parameters), with one wait for the device instead of one for each."""
     found = [tensor.detach() for tensor in tensors]
-    if not found or not all(tensor.is_floating_point() and _has_float64(tensor) for tensor in found):
+    if not any(tensor.is_cuda for tensor in found):  # no wait to be saved
+        return [norm(tensor) for tensor in found]
+    if not all(tensor.is_floating_point() and _has_float64(tensor) for tensor in found):
         return [norm(tensor) for tensor in found]
     whole = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in found]
     wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64).to(whole[0].device) for tensor in whole]
@@ -59,7 +65,7 @@ def share(part: Tensor, whole: Tensor, size: float) -> float:
         part, whole = part.contiguous(), whole.contiguous()
     part, whole = flat(part.detach()), flat(whole.detach())
     if _by_rows(part) and _by_rows(whole) and _SAFE[0] < size < _SAFE[1]:
-        return _dot_by_pieces(part, whole) / size / size
+        return float(_inner(part, whole)) / size / size
     (part, part_factor), (whole, whole_factor) = _wide(part), _wide(whole)
     return float(torch.dot(part, whole)) * (part_factor / size) * (whole_factor / size)
 
@@ -72,39 +78,52 @@ def dense(tensor: Tensor) -> Tensor:
     return tensor if reach == tensor.numel() else tensor.clone()
 
 
-def sum_and_shares(parts: Sequence[Tensor]) -> tuple[list[float], float, list[float]] | None:
-    """Of several dense tensors of one shape and layout: their norms, that of their sum, and ⟨part, sum⟩ / ‖sum‖².
+def sum_and_shares(parts: Tensor) -> tuple[list[float], float, list[float]] | None:
+    """Of several vectors (parts × elements): their norms, that of their sum, and ⟨part, sum⟩ / ‖sum‖².
 
     All at once, by rows of 4,096 elements as in `norm`; None where that would not be exact enough."""
-    first = parts[0]
-    if not _by_rows(first) or any(p.dtype != first.dtype or p.stride() != first.stride() for p in parts):
+    if parts.dtype != torch.float32 or not _has_float64(parts):
         return None
-    flats = [flat(part) for part in parts]
-    stack = torch.stack([F.pad(values, (0, -values.numel() % _ROW)) for values in flats]).view(len(parts), -1, _ROW)
-    whole = stack.sum(0)  # rows 4096
-    sizes = torch.linalg.vector_norm(torch.linalg.vector_norm(stack, dim=2).double(), dim=1).tolist()
-    size = norm(whole)
-    if not all(_SAFE[0] < value < _SAFE[1] for value in (*sizes, size)):
+    parts = parts.double() if parts.shape[1] <= _MANY else parts
+    whole = parts.sum(0)
+    squares = [*_inner(parts, parts).tolist(), float(_inner(whole, whole))]
+    if not all(_SAFE[0] < value < _SAFE[1] for value in map(math.sqrt, squares)):
         return None
-    overlaps = torch.linalg.vecdot(stack, whole).sum(1, dtype=torch.float64).tolist()
-    return sizes, size, [overlap / size / size for overlap in overlaps]
+    *sizes, size = map(math.sqrt, squares)
+    return sizes, size, [overlap / size / size for overlap in _inner(parts, whole).tolist()]
 
 
 def _by_rows(values: Tensor) -> bool:
-    return values.dtype == torch.float32 and values.numel() > _ROW and _has_float64(values)
+    return values.dtype == torch.float32 and values.numel() > _MANY and _has_float64(values)
 
 
 def _norm_by_rows(values: Tensor) -> float:
-    whole = values.numel() // _ROW * _ROW
-    rows = torch.linalg.vector_norm(values[:whole].view(-1, _ROW), dim=1)
-    value = float(torch.linalg.vector_norm(rows, dtype=torch.float64))
-    return value if whole == values.numel() else math.hypot(value, float(values[whole:].double().norm()))
+    return math.sqrt(float(_inner(values, values)))
 
 
-def _dot_by_pieces(a: Tensor, b: Tensor) -> float:
-    """Inner products of pieces in float32, summed in float64; unlike a product by rows it needs no memory."""
-    pieces = zip(torch.split(a, _PIECE), torch.split(b, _PIECE), strict=True)
-    return float(torch.stack([torch.dot(x, y) for x, y in pieces]).double().sum())
+def _norm_in_float64(values: Tensor) -> float:
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
+
+
+def _inner(a: Tensor, b: Tensor) -> Any:
+    """⟨a, b⟩ along the last dimension (others broadcast): rows of 4,096 in the tensors' own type, summed in float64."""
+    whole = a.shape[-1] // _ROW * _ROW
+    if a.device.type == "cpu" and type(a) is Tensor and type(b) is Tensor:
+        with np.errstate(all="ignore"):
+            return _inner_by_blas(a.numpy(), b.numpy(), whole)
+    rows = [values[..., :whole].reshape(*values.shape[:-1], -1, _ROW) for values in (a, b)]
+    return torch.linalg.vecdot(*rows).sum(-1, dtype=torch.float64) + torch.linalg.vecdot(a[..., whole:], b[..., whole:])
+
+
+def _inner_by_blas(a: np.ndarray, b: np.ndarray, whole: int) -> Any:
+    """Products of rows and columns, each of which is one of BLAS's inner products."""
+    rows = a[..., :whole].reshape(*a.shape[:-1], -1, 1, _ROW)
+    columns = b[..., :whole].reshape(*b.shape[:-1], -1, _ROW, 1)
+    products = np.matmul(rows, columns)[..., 0, 0]
+    total = products.sum(-1, dtype=np.float64)
+    if whole < a.shape[-1]:
+        total = total + np.matmul(a[..., None, whole:], b[..., whole:, None])[..., 0, 0]
+    return total
 
 
 def _wide(values: Tensor) -> tuple[Tensor, float]:
@@ -117,7 +136,7 @@ def _wide(values: Tensor) -> tuple[Tensor, float]:
 
 
 def _has_float64(tensor: Tensor) -> bool:
-    return tensor.device.type != "mps"
+    return not tensor.is_mps
 
 
 def flat(tensor: Tensor) -> Tensor:
@@ -129,6 +148,10 @@ def flat(tensor: Tensor) -> Tensor:
     tensor = tensor.resolve_neg()
     if tensor.is_contiguous():
         return tensor.view(-1)
+    return tensor.permute(memory_order(tensor)).reshape(-1)
+
+
+def memory_order(tensor: Tensor) -> list[int]:
+    """The dimensions, from the outermost in memory to the innermost."""
     strides = tensor.stride()
-    order = sorted(range(tensor.dim()), key=lambda d: -strides[d])
-    return tensor.permute(order).reshape(-1)
+    return sorted(range(tensor.dim()), key=lambda d: -strides[d])

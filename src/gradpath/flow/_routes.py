@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from torch import Tensor
 
 from gradpath.flow._graph import Graph, Node, is_custom, is_weighted, operation
+from gradpath.flow._operations import Operation, said
 from gradpath.flow._writes import is_write, write_kind
 from gradpath.record import EdgeKind, ForkKind, Merge
 
@@ -30,11 +31,17 @@ _NORMS = frozenset(
     BatchNormWithUpdate SyncBatchNorm""".split()
 )
 _SCALING = frozenset(("Mul", "Div", "NativeDropout", "MaskedFill", "Where", "IndexPut"))
-_OPAQUE = ("CompiledFunction", "MkldnnRnnLayer", "CudnnRnn", "MiopenRnn", "Lstm", "ThnnFusedLstmCell")
+_OPAQUE = tuple(
+    """CompiledFunction MkldnnRnnLayer CudnnRnn MiopenRnn Lstm ThnnFusedLstmCell
+    GeneratedBackwardFor""".split()  # the last: an operation registered by `torch.library`
+)
 
 
-def is_opaque(node: Node) -> bool:
-    """A node whose inside autograd does not show: a fused recurrence, a compiled region, a user's own Function."""
+def is_opaque(node: Node, graph: Graph | None = None) -> bool:
+    """A node whose inside autograd does not show: a fused recurrence, a compiled region, a user's own Function; unless
+    it is said what it is."""
+    if said(node, graph.operations if graph else {}, operation(node)) is not None:
+        return False
     return is_custom(node) or operation(node).startswith(_OPAQUE)
 
 
@@ -52,6 +59,9 @@ class Passed:
 
     def add(self, graph: Graph, node: Node) -> bool:
         """Take a node in; False where it makes the route a branch."""
+        told = graph.said(node)
+        if told is not None:
+            return self._add_said(told)
         name = operation(node)
         if is_custom(node):
             return False
@@ -71,6 +81,13 @@ class Passed:
         elif name not in PASS_THROUGH:
             return False
         return self.weights < 2
+
+    def _add_said(self, told: Operation) -> bool:
+        """Take in an operation by what is said of it."""
+        self.weights += told == "layer"
+        self.norms = self.norms or told == "norm"
+        self.gates = self.gates or told == "gated"
+        return told != "branch" and self.weights < 2
 
     @property
     def kind(self) -> RouteKind:
@@ -128,8 +145,14 @@ def _is_constant_factor(node: Node) -> bool:
     return not isinstance(factor, Tensor) or factor.numel() == 1
 
 
+_MERGES: dict[Operation, Merge] = {"add": "add", "concat": "concat", "gated": "multiply"}
+
+
 def merge_kind(graph: Graph, node: Node) -> Merge:
     """What kind of meeting a node is."""
+    told = graph.said(node)
+    if told is not None:
+        return _MERGES.get(told, "other")
     if is_custom(node):
         return "other"
     if is_write(node):
@@ -147,7 +170,7 @@ def adds_features(graph: Graph, node: Node) -> bool:
     """Whether a merge is one that a skip may end in: an add, or a concatenation of features. The outputs of a
     recurrent net that are stacked, or concatenated along the first dimension, stay apart: they are samples."""
     merge = merge_kind(graph, node)
-    if merge == "concat" and not is_write(node):
+    if merge == "concat" and not is_write(node) and graph.said(node) is None:
         return operation(node) == "Cat" and getattr(node, "_saved_dim", 1) != 0
     return merge in ("add", "concat")
 

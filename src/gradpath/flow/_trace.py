@@ -11,6 +11,8 @@ from gradpath.errors import TraceError
 from gradpath.flow._context import TraceContext
 from gradpath.flow._findings import diagnosed
 from gradpath.flow._forward import Place, forward_passes
+from gradpath.flow._operations import Operations
+from gradpath.flow._paths._question import unwrapped
 from gradpath.flow._statistics import statistics
 from gradpath.flow._tracing import Tracing
 from gradpath.record import Flow
@@ -19,7 +21,15 @@ _NONE: Any = object()
 
 
 @overload
-def trace(model: nn.Module, *, at: Place = None, source_lines: bool = False, quick: bool = False) -> TraceContext: ...
+def trace(
+    model: nn.Module,
+    *,
+    at: Place = None,
+    source_lines: bool = False,
+    quick: bool = False,
+    operations: Operations | None = None,
+    scaler: Any = None,
+) -> TraceContext: ...
 @overload
 def trace(
     model: nn.Module,
@@ -31,6 +41,7 @@ def trace(
     source_lines: bool = False,
     batches: Iterable[Any] = (),
     quick: bool = False,
+    operations: Operations | None = None,
 ) -> Flow: ...
 @overload
 def trace(
@@ -43,6 +54,7 @@ def trace(
     source_lines: bool = False,
     batches: Iterable[Any] = (),
     quick: bool = False,
+    operations: Operations | None = None,
 ) -> Any: ...
 def trace(
     model: nn.Module,
@@ -54,16 +66,17 @@ def trace(
     source_lines: bool = False,
     batches: Iterable[Any] = (),
     quick: bool = False,
+    operations: Operations | None = None,
+    scaler: Any = None,
 ) -> Any:
     """Where the gradient of one batch went in a model: layers, forks with their edges, gains, effective depth.
 
     Without a batch, `with trace(model) as traced:` goes around your own forward and `loss.backward()` (a training step
-    of Lightning or of a Trainer, a GAN); `traced.flow` is the record. `torch.autograd.backward(...)` is not seen, and
-    under a GradScaler the loss is the scaled one.
+    of Lightning or of a Trainer, a GAN); `traced.flow` is the record. `torch.autograd.backward(...)` is not seen.
 
     Args:
-        model: any module, in the mode it is in. Its parameters, gradients, buffers, hooks and the random state are
-            left as found (but for parameters that its own forward writes).
+        model: any module, in the mode it is in; DistributedDataParallel is unwrapped. Its parameters, gradients,
+            buffers, hooks and the random state are left as found (but for parameters that its own forward writes).
         batch: with a criterion, a pair (input, target); else the input: a tensor, a tuple of positional arguments or
             a mapping of keyword arguments.
         criterion: criterion(output, target) → scalar loss. Without it the output is a scalar, has `.loss` or a key
@@ -72,10 +85,16 @@ def trace(
             `backward()` itself.
         at: where paths are taken: a module or its name (its output), or an input that needs a gradient. Usually the
             output of the first layer that has parameters.
-        source_lines: note file and line of each fork's merge and of each edge's consumer (about 5 times the time).
+        source_lines: note file and line of each fork's merge and of each edge's consumer, and how many operations each
+            custom Function hides (about 5 times the time).
         batches: more batches of the same form; the record then holds the mean and standard error over all of them.
         quick: layers and forks alone: no effective depth (one more backward pass), nothing about single elements
             (zeros, what float16 would lose, dead and saturated units), no map of reuse, no findings.
+        operations: what operations are that autograd does not show the inside of, by name or by class:
+            {ResidualAdd: "add"}. One of skip, add, concat, gated, norm, layer, branch. A library says it on its own
+            class instead, once: `gradpath_operation = "add"`.
+        scaler: for the block alone: the `torch.amp.GradScaler` of your step, whose scale is then divided out of the
+            loss and of all gradients. Without it the record is of the scaled loss, and a note says so.
 
     Returns: a `Flow` record; for a step with several losses, a dictionary of them. Definitions: docs/definitions.md.
 
@@ -84,10 +103,15 @@ def trace(
     if batch is _NONE:
         if criterion is not None or step is not None:
             raise TraceError("trace was given a criterion or a step, but no batch: pass one, or use it as a context")
-        return TraceContext(model, at, source_lines, quick)
+        return TraceContext(model, at, source_lines, quick, operations, scaler)
+    if scaler is not None:
+        raise TraceError("scaler is for `with trace(model, scaler=scaler):` around a step that scales its loss itself")
+    model, wrapper = unwrapped(model)  # its forward waits for the other processes
 
     def flows(batch: Any) -> dict[str, Flow]:
-        with forward_passes(model, batch, criterion, step, at, source_lines, not quick) as passes:
+        with forward_passes(model, batch, criterion, step, at, source_lines, not quick, operations) as passes:
+            for one in passes.values():
+                one.notes += wrapper
             last = next(reversed(passes))
             return {name: Tracing(one, quick, name != last).flow() for name, one in passes.items()}
 

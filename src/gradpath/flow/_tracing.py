@@ -29,6 +29,8 @@ class Tracing:
     def __init__(self, forward: Forward, quick: bool = False, keep_graph: bool = False) -> None:
         self.forward, self.meter, self.quick, self.keep_graph = forward, forward.meter, quick, keep_graph
         self.forks, self.lengths, self.taps = ForkMeter(forward.plans), MeanLength(branch_uses(forward.plans)), Taps()
+        self.holds_graph = keep_graph or not quick
+        """Whether the first pass leaves the graph for another one. What is read off later is its structure alone."""
         self.listening = ExitStack()
         """Open while the pass runs; what closes it earlier keeps later passes out."""
         self.forks.attach(self.taps)
@@ -39,7 +41,7 @@ class Tracing:
 
     def flow(self, backward: Callable[[], Arrived] | None = None) -> Flow:
         """Run the pass and read everything off. `backward` runs it in another way and keeps the graph."""
-        roof = self.forward.reserve_heap((node.next_functions[slot] for node, slot in branch_uses(self.forward.plans)))
+        roof = self._reserve_heap()
         units = nonlinearities(self.forward) if not self.quick else ()
         with self.listening:
             self.listening.enter_context(self.taps.listening())
@@ -47,11 +49,17 @@ class Tracing:
             gradients, gradient_at = (backward or self._take)()
         if not self.keep_graph:
             self.meter.release()
+        self.meter.read_samples()
         depth = self._effective_depth(gradient_at)
         del roof
         reuse = () if self.reuse is None else self.reuse.finish()
         flow = flow_record(self.forward, self.forks, gradients, depth, units, reuse)
         return flow if self.quick else with_findings(self.forward.model, flow)
+
+    def _reserve_heap(self) -> Tensor | None:
+        if not self.holds_graph:  # each operation gives its memory to the next
+            return None
+        return self.forward.reserve_heap(node.next_functions[slot] for node, slot in branch_uses(self.forward.plans))
 
     def _effective_depth(self, gradient_at: Tensor | None) -> float | None:
         if self.quick or gradient_at is None or not self.forward.has_residual_forks:
@@ -63,7 +71,7 @@ class Tracing:
         parameters = self.forward.parameters
         inputs: list[Any] = [*parameters.values(), self.forward.at]
         try:
-            found = torch.autograd.grad(self.forward.loss, inputs, retain_graph=True, allow_unused=True)
+            found = torch.autograd.grad(self.forward.loss, inputs, retain_graph=self.holds_graph, allow_unused=True)
         except RuntimeError as error:
             if "a second time" in str(error):
                 raise TraceError(_USED_UP) from error

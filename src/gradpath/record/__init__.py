@@ -17,6 +17,7 @@ from gradpath.record._diff import new_findings as new_findings
 from gradpath.record._finding import FINDING_KINDS as FINDING_KINDS
 from gradpath.record._finding import Expectation as Expectation
 from gradpath.record._finding import Finding as Finding
+from gradpath.record._finding import TriedChange as TriedChange
 from gradpath.record._flow import Edge as Edge
 from gradpath.record._flow import EdgeKind as EdgeKind
 from gradpath.record._flow import Flow as Flow
@@ -31,6 +32,10 @@ from gradpath.record._flow import Parameter as Parameter
 from gradpath.record._flow import Reuse as Reuse
 from gradpath.record._flow import Statistic as Statistic
 from gradpath.record._flow import Unseen as Unseen
+from gradpath.record._graph import Graph as Graph
+from gradpath.record._graph import GraphEdges as GraphEdges
+from gradpath.record._graph import GraphNodes as GraphNodes
+from gradpath.record._graph import ModuleCalls as ModuleCalls
 from gradpath.record._net import NetSpec as NetSpec
 from gradpath.record._net import Padding as Padding
 from gradpath.record._paths import PathLengths as PathLengths

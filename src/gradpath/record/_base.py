@@ -164,11 +164,11 @@ def read(path: str | os.PathLike[str]) -> Record:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecordError(f"{file}: cannot be read ({error.strerror})") from error
+        raise RecordError(f"{file}: cannot be read ({error.strerror}): {_NAME_IT}") from error
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{file}: cannot be read as a record ({error})") from error
+        raise RecordError(f"{file}: cannot be read as a record ({error}): {_MAKE_IT_AGAIN}") from error
     if not isinstance(data, dict) or type(data.get("schema")) is not int or not isinstance(data.get("kind"), str):
-        raise RecordError(f"{file}: is JSON, but not a gradpath record (no 'schema' and 'kind')")
+        raise RecordError(f"{file}: is JSON, but not a gradpath record (no 'schema' and 'kind'): {_NAME_IT}")
     if data["schema"] > SCHEMA_VERSION:
         raise RecordError(
             f"{file}: is of schema {data['schema']} (gradpath {data.get('gradpath', '?')}), newer than schema "
@@ -180,7 +180,13 @@ def read(path: str | os.PathLike[str]) -> Record:
     try:
         return _decode_record(KINDS[data["kind"]], fields, file.name)
     except (RecursionError, OverflowError) as error:
-        raise RecordError(f"{file}: holds what no record holds ({error})") from error
+        raise RecordError(f"{file}: holds what no record holds ({error}): {_MAKE_IT_AGAIN}") from error
+    except RecordError as error:
+        raise RecordError(f"{error}: {_MAKE_IT_AGAIN}") from error
+
+
+_NAME_IT = "name a file that record.save() or --output wrote, or its folder"
+_MAKE_IT_AGAIN = "it was cut short, edited or written by another version; make it again, or read it with that version"
 
 
 def _record_file(path: Path) -> Path:

@@ -19,6 +19,7 @@ FINDING_KINDS = (
     "silent branch",
     "norm eats the signal",
     "float16 underflow",
+    "float32 underflow",
     "shattered gradients",
 )
 """What a finding can be about."""
@@ -65,3 +66,23 @@ class Finding(Record):
     """Decades: how far beyond its threshold the measured ratio is; 100 where there is no gradient or no number."""
     cures: tuple[str, ...] = ()
     """Changes to the model worth trying, in the words of `--try`: 'init=he', 'skip=every:2' …"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriedChange(Record):
+    """A simulated change and its effect, in short: what a `WhatIf` says without its two flows."""
+
+    change: str
+    """In the words of `--try`: 'init=he', 'cut=skips', 'skip=every:2' …"""
+    sentence: str
+    """What it did: 'with He initialisation the gradient at conv1 rises by 4.1 decades (…)'."""
+    notes: tuple[str, ...] = ()
+    """What could not be changed, and why."""
+    findings: tuple[str, ...] | None = None
+    """Kinds of findings that the changed model has, worst first; empty where it has none. None where the change is to
+    the backward pass alone: that is the gradient of no function."""
+    stem_over_head: float | None = None
+    """After the change, as the other numbers here; definitions as for `Flow`."""
+    effective_depth: float | None = None
+    log10_gradient_rms: tuple[float | None, ...] = ()
+    """At the outputs of the weighted layers, in the order of the forward pass."""

@@ -7,16 +7,21 @@ gradient of 7e-24, whose square is 0 in float32, is kept as -23.15.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from gradpath.record._base import Record
-from gradpath.record._finding import Expectation, Finding
+from gradpath.record._finding import Expectation, Finding, TriedChange
+from gradpath.record._graph import Graph
 
 EdgeKind = Literal["skip", "gated", "projection", "branch", "exit"]
 """exit: it does not lead to the fork's merge, but to another loss or stream; path lengths do not count it."""
 ForkKind = Literal["residual", "inner", "shared", "other"]
 Merge = Literal["add", "concat", "multiply", "other"]
+
+_FEWEST_CALLS = 4
+"""Calls of one module from which on it is called over and over."""
 
 
 def from_log10(value: float) -> float:
@@ -182,7 +187,7 @@ class Nonlinearity(Record):
     """Scope and operation."""
     operation: str
     off_share: float
-    """Share of elements that are off."""
+    """Share of elements that are off, from a regular sample of places."""
     dead_units: float
     """Share of units (channels; features where there are no channels) that are off for every sample and position."""
     units: int | None = None
@@ -261,10 +266,25 @@ class Flow(Record, kind="flow"):
     """What theory says of the gains, for the resolutions where it says something."""
     findings: tuple[Finding, ...] = ()
     """Worst first; empty for a healthy model."""
+    tried: tuple[TriedChange, ...] = ()
+    """Changes that were simulated on this model and batch, in short: cures of the worst finding, those asked for."""
+
+    graph: Graph | None = None
+    """The operations and who feeds whom; None where there are too many of them (a note says so), and in records that
+    were written before there was one."""
 
     @property
     def residual_forks(self) -> tuple[Fork, ...]:
         return tuple(fork for fork in self.forks if fork.kind == "residual")
+
+    @property
+    def repeated(self) -> dict[str, int]:
+        """Scope → number of calls, of the weighted modules that are called over and over on tensors of one shape: a
+        cell at every time step, a layer that is iterated. Empty unless such calls make up most weighted layers."""
+        calls = Counter(layer.scope for layer in self.layers if layer.weighted)
+        shapes = Counter(scope for scope, _ in {(layer.scope, layer.shape) for layer in self.layers})
+        often = {scope: n for scope, n in calls.items() if n >= _FEWEST_CALLS and shapes[scope] == 1}
+        return often if 2 * sum(often.values()) > calls.total() else {}
 
     @property
     def stem_gradient_norm(self) -> float | None:

@@ -81,7 +81,8 @@ class PathLengths(Record, kind="paths"):
     by_depth: tuple[PathsAt, ...] = ()
     """The same split at the output of each layer, in the order of the calls, where asked for."""
     held_bytes: int = 0
-    """The most bytes of gradients held back at one time, beside the graph of the forward pass."""
+    """The most bytes of gradients held at one time, beside the graph of the forward pass: those held back, and by depth
+    one for each layer."""
     samples: int = 0
     """Paths sampled for each length ('veit'), and the seed they were drawn with."""
     seed: int | None = None

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradpath.record._base import Record
+from gradpath.record._finding import TriedChange
 from gradpath.record._flow import Flow
+
+_BACKWARD_ONLY = ("cut", "scale", "norm")
+"""Changes to the backward pass alone; the others are made to a copy of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,3 +24,17 @@ class WhatIf(Record, kind="whatif"):
     after: Flow
     notes: tuple[str, ...] = ()
     """What could not be changed, and why."""
+
+    @property
+    def in_short(self) -> TriedChange:
+        """Without the two flows: what a flow's own record keeps of it (`Flow.tried`)."""
+        after, is_of_a_copy = self.after, self.change.partition("=")[0] not in _BACKWARD_ONLY
+        return TriedChange(
+            change=self.change,
+            sentence=self.sentence,
+            notes=self.notes,
+            findings=tuple(finding.kind for finding in after.findings) if is_of_a_copy else None,
+            stem_over_head=after.stem_over_head,
+            effective_depth=after.effective_depth,
+            log10_gradient_rms=tuple(layer.log10_gradient_rms for layer in after.layers if layer.weighted),
+        )

@@ -10,7 +10,14 @@ from torch import nn
 
 from gradpath.flow._findings._depth import exploding, starving, vanishing
 from gradpath.flow._findings._not_finite import first_not_finite
-from gradpath.flow._findings._numbers import broken_parameter, float16_underflow, no_gradient, not_finite
+from gradpath.flow._findings._numbers import (
+    broken_parameter,
+    float16_underflow,
+    float32_underflow,
+    no_gradient,
+    not_finite,
+)
+from gradpath.flow._findings._recurrence import over_time
 from gradpath.flow._findings._skips import silent_branch, silent_skip
 from gradpath.flow._findings._theory import expectations
 from gradpath.flow._findings._units import dead_units, norm_eats_signal, saturated_units
@@ -21,6 +28,7 @@ Rule = Callable[[Flow], list[Finding]]
 RULES: tuple[Rule, ...] = (
     not_finite,
     no_gradient,
+    float32_underflow,
     float16_underflow,
     dead_units,
     saturated_units,
@@ -30,11 +38,13 @@ RULES: tuple[Rule, ...] = (
     starving,
     vanishing,
     exploding,
+    over_time,
 )
 
 KINDS = (
     "not finite",
     "no gradient",
+    "float32 underflow",
     "float16 underflow",
     "dead units",
     "saturated units",
@@ -53,6 +63,7 @@ CONSEQUENCES: dict[str, tuple[str, ...]] = {
     "dead units": ("starving layer", "silent branch", "vanishing"),
     "norm eats the signal": ("starving layer", "vanishing"),
     "float16 underflow": ("starving layer", "vanishing", "silent branch"),
+    "float32 underflow": ("float16 underflow", "starving layer", "vanishing", "silent branch", "silent skip"),
     "no gradient": ("starving layer",),
     "saturated units": ("starving layer",),
     "exploding": ("silent skip",),

@@ -6,6 +6,7 @@ import math
 
 from gradpath.flow._findings._causes import cause_of
 from gradpath.flow._findings._profile import CLIFF, LAYERS_PER_FORK, Profile, profile, with_gradient
+from gradpath.flow._findings._recurrence import has_recurrence
 from gradpath.flow._findings._words import NO_NUMBER, count, factor, layer_name
 from gradpath.record import Expectation, Finding, Flow, Parameter
 
@@ -19,12 +20,16 @@ _LARGEST = {"float16": math.log10(65504), "float32": math.log10(3.4e38)}
 
 def vanishing(flow: Flow) -> list[Finding]:
     """The RMS gradient shrinks steadily, by more than three decades in all, on its way to the first layers."""
+    if has_recurrence(flow):
+        return []
     found = profile(flow)
     return [_steady(flow, found)] if found.decades < -threshold(flow, found.layers) else []
 
 
 def exploding(flow: Flow) -> list[Finding]:
     """The same upward: the first layers receive more than a thousand times as much as the last."""
+    if has_recurrence(flow):
+        return []
     found = profile(flow)
     return [_steady(flow, found)] if found.decades > threshold(flow, found.layers) else []
 

@@ -10,6 +10,8 @@ from gradpath.record import Finding, Flow, Layer
 
 _LOW = math.log10(2.0**-20)  # a float16 gradient of this RMS has most elements below the smallest subnormal, 2⁻²⁴
 _LOST = 0.5
+_SMALLEST_NORMAL = {True: 2.0**-1022, False: 2.0**-126}
+"""Is the model float64 throughout? → the smallest number with all its digits (bfloat16 ends where float32 ends)."""
 
 
 def not_finite(flow: Flow) -> list[Finding]:
@@ -105,6 +107,33 @@ def _underflows(layer: Layer) -> bool:
 def _zeros(layer: Layer) -> float:
     """Share of exact zeros in the gradient."""
     return 0.0 if layer.numerics is None else layer.numerics.zero_gradients
+
+
+def float32_underflow(flow: Flow) -> list[Finding]:
+    """The loss, or its gradient at the last weighted layer, is below the smallest normal number: digits are lost at
+    once, and what comes further back is zero. A loss of exactly 0 is none: the model may fit."""
+    limit = _SMALLEST_NORMAL[flow.dtype == "float64"]
+    head = next((x.log10_gradient_rms for x in reversed(flow.layers) if x.weighted and x.log10_gradient_rms), None)
+    lost = head is not None and -math.inf < head < math.log10(limit)
+    if not (0 < abs(flow.loss) < limit or lost):
+        return []
+    level = head if head is not None and math.isfinite(head) else math.log10(abs(flow.loss))
+    zeros = sum(x.log10_gradient_norm == -math.inf for x in flow.layers)
+    name = "float64" if flow.dtype == "float64" else "float32"
+    what = f"the loss is {flow.loss:.3g}" if abs(flow.loss) < limit else f"its gradient at the head is {factor(level)}"
+    return [
+        Finding(
+            kind="float32 underflow",
+            where="",
+            sentence=f"The loss is too small for {name}: {what}, below its smallest normal number ({limit:.2g}), so "
+            "digits are lost at once and little or nothing arrives further back.",
+            evidence=f"loss {flow.loss:.3g}; gradient RMS at the last weighted layer "
+            f"{'none' if head is None else factor(head)}; exactly 0 at {zeros} of {count(len(flow.layers), 'layer')}",
+            remedy=f"Scale the loss up, by about 1e{max(math.ceil(-level), 1)}, or leave out the factor that makes it "
+            "small; compute likelihoods as logarithms (log_softmax, logsumexp), not as products.",
+            severity=math.log10(limit) - level if level < math.log10(limit) else 1.0,
+        )
+    ]
 
 
 def no_gradient(flow: Flow) -> list[Finding]:

@@ -100,7 +100,7 @@ def profile(flow: Flow) -> Profile:
         trunk = trunks.get(name, [])
         if len(points) <= LAYERS_PER_FORK * len(trunk) and len(trunk) <= _FORKS_PER_LAYER * len(points):
             points = _spread(trunk, points[0].depth, points[-1].depth)
-        pieces += _split(points)
+        pieces += split_at_cliffs(points)
     by_depth = sorted((point for piece in pieces for point in piece), key=lambda point: point.depth)
     ends = (by_depth[0].name, by_depth[-1].name) if by_depth else ("", "")
     kept = tuple(tuple(piece) for piece in pieces if len(piece) > 1)
@@ -121,7 +121,7 @@ def _spread(trunk: list[Point], first: float, last: float) -> list[Point]:
     return [Point(point.name, first + i * step, point.log10_rms) for i, point in enumerate(trunk)]
 
 
-def _split(points: list[Point]) -> list[list[Point]]:
+def split_at_cliffs(points: list[Point]) -> list[list[Point]]:
     """Cut at cliffs: steps above three decades that are also more than three times the median step."""
     steps = [abs(b.log10_rms - a.log10_rms) for a, b in pairwise(points)]
     limit = max(CLIFF, 3 * float(np.median(steps))) if steps else CLIFF

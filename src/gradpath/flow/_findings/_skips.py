@@ -23,7 +23,7 @@ def silent_skip(flow: Flow) -> list[Finding]:
             found.append((carried, fork))
     if not found:
         return []
-    carried, worst = min(found, key=lambda case: case[0])
+    carried, worst = min(found, key=lambda case: round(case[0], 2))  # of equal ones the first, whatever the rounding
     return [
         Finding(
             kind="silent skip",

@@ -18,7 +18,7 @@ from torch.autograd.graph import GradientEdge
 
 from gradpath.flow._forks import ForkPlan
 from gradpath.flow._forward import Forward
-from gradpath.flow._graph import Graph, Made, Node, Use, is_weighted, operation
+from gradpath.flow._graph import Graph, Made, Node, Use, operation
 
 
 class Reach:
@@ -78,7 +78,7 @@ _ADDED_FIRST = ("Addmm", "Baddbmm", "Addmv")  # what comes in first is added to 
 def layer_marks(reach: Reach) -> frozenset[Use]:
     """Where a gradient leaves a weighted operation towards an activation."""
     graph = reach.graph
-    found = (use for use, _ in reach.edges() if is_weighted(use[0]) and use[0] in graph.parametric)
+    found = (use for use, _ in reach.edges() if graph.is_layer(use[0]))
     return frozenset((node, slot) for node, slot in found if slot or operation(node) not in _ADDED_FIRST)
 
 

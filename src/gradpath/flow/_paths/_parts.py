@@ -14,6 +14,9 @@ from gradpath.flow._paths._sweeps import Sweeps, ask
 LARGEST_ERROR = 1e-3
 """Relative; parts whose sum is further than this from autograd's gradient are not shown."""
 
+_NONE = torch.zeros(())
+"""The gradient where none arrives."""
+
 
 class Spectrum:
     """Norms and shares of the parts of one gradient, part by part. The parts themselves are not kept."""
@@ -39,24 +42,30 @@ class Spectrum:
         return self._shares if self.size > 0 else None
 
 
-def split(sweeps: Sweeps, tolerance: float) -> tuple[list[Spectrum], Tensor, float | None]:
-    """The spectrum at each place, the gradient at the first one, and the relative error of its parts' sum.
+def split(sweeps: Sweeps, tolerance: float) -> tuple[Spectrum, list[Spectrum], Tensor, float | None]:
+    """The spectrum at the tensor asked for and at each place, the gradient, and the relative error of its parts' sum.
 
     Raises TraceError where that is above `LARGEST_ERROR`, or the gradient is not finite."""
     return ask(lambda fill: _split(sweeps, tolerance, fill))
 
 
-def _split(sweeps: Sweeps, tolerance: float, fill: bool) -> tuple[list[Spectrum], Tensor, float | None]:
+def _split(sweeps: Sweeps, tolerance: float, fill: bool) -> tuple[Spectrum, list[Spectrum], Tensor, float | None]:
     sweeps.fill = fill
-    wholes = [torch.zeros(()) if whole is None else whole for whole in sweeps.plain(note=tolerance > 0)]
-    spectra = [Spectrum(whole) for whole in wholes]
-    refuse_not_finite(spectra[0].size)
-    total = torch.zeros_like(wholes[0])
-    for length, parts in sweeps.lengths(tolerance):
-        for spectrum, part in zip(spectra, parts, strict=True):
-            spectrum.add(length, part)
-        total = total if parts[0] is None else total + parts[0]
-    return spectra, wholes[0], _checked_error(spectra[0], total, sweeps, tolerance)
+    wholes: dict[int, Tensor] = {}
+    sweeps.arrive = wholes.__setitem__
+    whole = sweeps.plain(note=tolerance > 0)
+    here = Spectrum(_NONE if whole is None else whole)
+    refuse_not_finite(here.size)
+    places = [
+        here if place[:2] == sweeps.at[:2] else Spectrum(wholes.get(number, _NONE))
+        for number, place in enumerate(sweeps.places)
+    ]  # a pass ends at `at`: nothing goes by there
+    sweeps.arrive = lambda number, part: places[number].add(sweeps.length, part)
+    total = torch.zeros_like(here.whole)
+    for length, part in sweeps.lengths(tolerance):
+        here.add(length, part)
+        total = total if part is None else total + part
+    return here, places, here.whole, _checked_error(here, total, sweeps, tolerance)
 
 
 def refuse_not_finite(size: float) -> None:
@@ -80,7 +89,7 @@ def _checked_error(spectrum: Spectrum, total: Tensor, sweeps: Sweeps, tolerance:
 
 
 def _likely_cause(spectrum: Spectrum, sweeps: Sweeps, tolerance: float) -> str:
-    again = sweeps.plain()[0]
+    again = sweeps.plain()
     if again is None or norm(again - spectrum.whole) > LARGEST_ERROR / 10 * spectrum.size:
         return "a second backward pass gave another gradient; make the model's operations deterministic"
     if spectrum.whole.dtype in (torch.float16, torch.bfloat16) or torch.is_autocast_enabled(again.device.type):

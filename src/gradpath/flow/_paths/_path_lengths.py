@@ -15,6 +15,7 @@ from gradpath.flow._forward import Forward, Place, forward_pass
 from gradpath.flow._graph import Use
 from gradpath.flow._layers import Call
 from gradpath.flow._norms import log10, norm
+from gradpath.flow._operations import Operations
 from gradpath.flow._paths._marks import (
     BlockCalls,
     Reach,
@@ -25,6 +26,7 @@ from gradpath.flow._paths._marks import (
     made_by,
 )
 from gradpath.flow._paths._mean_length import mean_lengths
+from gradpath.flow._paths._memory import bytes_of, check_room, most_held_bytes
 from gradpath.flow._paths._parts import Spectrum, refuse_not_finite, split
 from gradpath.flow._paths._question import Question, classes, refuse_shards, unwrapped
 from gradpath.flow._paths._sweeps import Sweeps
@@ -40,13 +42,14 @@ def paths(
     *,
     step: Callable[..., Any] | None = None,
     at: Place = None,
-    unit: str = "branches",
+    unit: str | None = None,
     method: str = "exact",
     tolerance: float = 1e-4,
     by_depth: bool = False,
     block: type[nn.Module] | tuple[type[nn.Module], ...] | None = None,
     samples: int = 3,
     seed: int = 0,
+    operations: Operations | None = None,
 ) -> PathLengths:
     """The gradient at one tensor, split by the length of the paths that brought it there: g = Σₖ g⁽ᵏ⁾.
 
@@ -55,40 +58,42 @@ def paths(
             the gradient is this process's own.
         at: where the gradient is taken: a module or its name (its output), or an input that needs a gradient. Usually
             the output of the last layer before the first residual fork.
-        unit: what a length counts: 'branches' of residual forks (a net without any has length 0 alone), or weighted
-            'layers' (for a plain net, its depth).
+        unit: what a length counts: 'branches' of residual forks, or weighted 'layers'. Unless given, branches, and
+            layers in a plain net, where there is no branch to count.
         method: 'exact': the parts themselves, from about (branches + 1) / 2 backward passes. 'mean': their mean length
             and its deviation alone, from two extra passes. 'veit': path-norm mass by sampling, for chains of residual
             blocks; not additive, not to be compared with the others.
         tolerance: a length does not enter a branch where it carries less than an eighth of this, relative to the
             whole gradient there; the relative error of the sum then mostly stays below it. 0 leaves nothing out. Either
             way the sum is compared with autograd's own gradient, and `relative_error` tells how far it is off.
-        by_depth: the same split at the output of every layer; holds one more gradient per layer, two while a pass runs.
+        by_depth: the same split at the output of every layer; holds one more gradient per layer.
         block: a module class, or several: count calls of these modules instead of the branches found.
         samples, seed: for 'veit': paths sampled for each length.
+        operations: what operations are whose inside autograd does not show, as for `trace`.
 
-    Users' hooks on tensors and modules run once in every pass. At most two gradients are held for each branch, beside
-    the graph of the forward pass and three gradients of the size of the tensor at `at`.
+    Users' hooks on tensors and modules run once in every pass. At most two gradients are held for each branch (or
+    layer), beside the graph of the forward pass and three gradients of the size of the tensor at `at`.
 
     Returns: a `PathLengths` record. Definitions: docs/definitions.md.
 
     Raises: TraceError for what cannot be traced, for FSDP2-sharded parameters, for a model that is opaque as a whole,
-        and where the parts do not sum to autograd's gradient within 1e-3: a non-deterministic operation, say.
+        where the gradients held would not fit in memory (the largest batch that does is named), and where the parts do
+        not sum to autograd's gradient within 1e-3: a non-deterministic operation, say.
     """
     asked = Question(unit, method, tolerance, by_depth, classes(block), samples, seed)
     asked.check()
     model, notes = unwrapped(model)
     refuse_shards(model)
     calls = BlockCalls(asked.block)
-    with calls.hooked(model), forward_pass(model, batch, criterion, step, at) as forward:
-        return _Answer(forward, asked, calls, notes).record()
+    with calls.hooked(model), forward_pass(model, batch, criterion, step, at, operations) as forward:
+        return _Answer(forward, asked, batch, calls, notes).record()
 
 
 class _Answer:
     """One question, asked of one forward pass."""
 
-    def __init__(self, forward: Forward, asked: Question, calls: BlockCalls, notes: list[str]) -> None:
-        self.forward, self.asked, self.notes = forward, asked, [*forward.notes, *notes]
+    def __init__(self, forward: Forward, asked: Question, batch: Any, calls: BlockCalls, notes: list[str]) -> None:
+        self.forward, self.asked, self.batch, self.notes = forward, asked, batch, [*forward.notes, *notes]
         self.reach = Reach(forward.graph, forward.at)
         self.branches = find_branches(forward, self.reach)
         self.marks, self.unit, self.count = self._what_counts(calls)
@@ -103,21 +108,24 @@ class _Answer:
                     f"block={names}: no gradient passes such a module on its way to {self.forward.at_name}"
                 )
             return marks, "blocks", calls.count(marks)
-        if self.asked.unit == "layers":
+        if (self.asked.unit or self._usual_unit()) == "layers":
             return layer_marks(self.reach), "layers", len(self.branches)
         if self.asked.by_depth:  # inside a branch only the definition itself tells the length
             return branch_exits(self.branches), "branches", len(self.branches)
         return branch_entrances(self.branches, self.reach), "branches", len(self.branches)
 
+    def _usual_unit(self) -> PathUnit:
+        return "branches" if self.forward.has_residual_forks or self.asked.method == "veit" else "layers"
+
     def _note_opaque(self) -> None:
         graph = self.forward.graph
-        opaque = [node for node in graph.nodes if is_opaque(node)]
+        opaque = [node for node in graph.nodes if is_opaque(node, graph)]
         if opaque and not graph.parametric - set(opaque):
             raise TraceError(
                 f"the model is opaque as a whole ({self.forward.name(opaque[0])}): autograd shows nothing of its "
                 "inside; call it before it is compiled or fused, or with a step that runs its parts"
             )
-        self.notes += [f"{self.forward.name(node)} is opaque: what it holds is not counted" for node in opaque]
+        self.notes += [f"{told} is opaque: what it holds is not counted" for told in self.forward.opaque()]
 
     def record(self) -> PathLengths:
         """Ask by the method that was asked for."""
@@ -152,12 +160,14 @@ class _Answer:
         )
 
     def _exact(self) -> PathLengths:
+        marked = {made_by(use) for use in self.marks}
         calls = self._calls_on_the_way() if self.asked.by_depth else []
-        edges = [edge for _, edge in calls]
-        sweeps = Sweeps(self.forward.loss, self.marks, [self.forward.at, *edges])
-        roof = self.forward.reserve_heap({made_by(use) for use in self.marks})
+        sweeps = Sweeps(self.forward.loss, self.marks, self.forward.at, [edge for _, edge in calls])
+        kept_bytes = sum(bytes_of((edge.node, edge.output_nr)) for edge in sweeps.places)
+        check_room(most_held_bytes(marked) + kept_bytes, self.forward.loss.device, self.batch)
+        roof = self.forward.reserve_heap(marked)
         with sweeps.listening():
-            (at, *layers), gradient, error = split(sweeps, self.asked.tolerance)
+            at, places, gradient, error = split(sweeps, self.asked.tolerance)
         del roof
         mean, deviation = mean_and_deviation(at.lengths, at.shares)
         return replace(
@@ -170,8 +180,8 @@ class _Answer:
             effective_depth=mean if self._mean_is_depth else self._depth_in_branches(),
             relative_error=error,
             dropped=sweeps.dropped,
-            held_bytes=sweeps.held_bytes,
-            by_depth=tuple(_paths_at(call, found) for (call, _), found in zip(calls, layers, strict=True)),
+            held_bytes=sweeps.held_bytes + kept_bytes,
+            by_depth=tuple(_paths_at(call, found) for (call, _), found in zip(calls, places, strict=True)),
         )
 
     def _mean(self) -> PathLengths:

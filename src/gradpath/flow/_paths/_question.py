@@ -16,7 +16,7 @@ from gradpath.record import PathMethod
 class Question:
     """What was asked, as given."""
 
-    unit: str
+    unit: str | None
     method: str
     tolerance: float
     by_depth: bool
@@ -26,7 +26,7 @@ class Question:
 
     def check(self) -> None:
         """Raises TraceError for what does not exist or does not go together."""
-        if self.unit not in ("branches", "layers"):
+        if self.unit not in (None, "branches", "layers"):
             raise TraceError(f"unit={self.unit!r} is no unit of length: give 'branches' or 'layers'")
         if self.method not in get_args(PathMethod):
             raise TraceError(f"method={self.method!r} is no method: give {', '.join(map(repr, get_args(PathMethod)))}")

@@ -9,7 +9,7 @@ the net that length k does not reach are not run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -26,16 +26,21 @@ from gradpath.flow._paths._marks import made_by
 _WORTH = 1 / 8
 """What is left out at many marks adds up: on a trained ResNet-110 to about four times the part left out at one."""
 Answer = TypeVar("Answer")
-Parts = tuple[Tensor | None, ...]
-"""The gradient that one sweep brought to each of the places; None where nothing arrived."""
+Arrive = Callable[[int, Tensor], None]
+"""What is done with the gradient that a pass brings to the place of a number, as it comes by: nothing is kept."""
 
 
 class Sweeps:
-    """Backward passes from a loss to places in its graph, with marked edges. Held: at most two gradients for each
-    marked tensor."""
+    """Backward passes from a loss to a tensor in its graph, with marked edges, past other places on the way. Held: at
+    most two gradients for each marked tensor."""
 
-    def __init__(self, loss: Tensor, marks: Iterable[Use], places: list[GradientEdge]) -> None:
-        self.loss, self.places = loss, places
+    def __init__(
+        self, loss: Tensor, marks: Iterable[Use], at: GradientEdge, places: Sequence[GradientEdge] = ()
+    ) -> None:
+        self.loss, self.at, self.places = loss, at, places
+        self.arrive: Arrive = _forget
+        self.length = 0
+        """Of the paths that the sweep which runs follows."""
         self.fill = False
         """Whether zeros, not nothing, go on from where a gradient is held back."""
         self.dropped = 0
@@ -53,7 +58,13 @@ class Sweeps:
         with ExitStack() as stack:
             for node, slots in self._slots.items():
                 stack.callback(node.register_hook(partial(self._hold, slots)).remove)
+            for number, place in enumerate(self.places):
+                stack.callback(place.node.register_prehook(partial(self._pass, number, place.output_nr)).remove)
             yield
+
+    def _pass(self, number: int, output: int, grads: Any) -> None:
+        if grads[output] is not None:
+            self.arrive(number, grads[output].detach())
 
     def _hold(self, slots: list[tuple[int, Made]], grads: Any, _: Any) -> Any:
         if not self._listens:
@@ -67,25 +78,25 @@ class Sweeps:
                 changed[slot] = nothing(grad, self.fill)
         return tuple(changed) if self._stop else None
 
-    def plain(self, note: bool = False) -> Parts:
-        """Autograd's own gradients. `note`: keep what passed the marked edges, for `lengths` to compare with."""
+    def plain(self, note: bool = False) -> Tensor | None:
+        """Autograd's own gradient. `note`: keep what passed the marked edges, for `lengths` to compare with."""
         self._held, self._listens, self._stop = {}, note, False
         return self._run([self.loss], [torch.ones_like(self.loss)])
 
-    def lengths(self, tolerance: float = 0.0) -> Iterator[tuple[int, Parts]]:
-        """(k, what paths over k marks bring to each place) for k = 0, 1, … in turn.
+    def lengths(self, tolerance: float = 0.0) -> Iterator[tuple[int, Tensor | None]]:
+        """(k, what paths over k marks bring to the tensor) for k = 0, 1, … in turn; None where nothing arrived.
 
         tolerance: a length does not pass on where it carries less than tolerance / 8 of the whole gradient there, as
         noted by `plain(note=True)` just before. An exact zero never does."""
         whole = _sizes(self._held) if tolerance else {}
         self._held, self._listens, self._stop, self.dropped = {}, True, True, 0
+        self.length = 0
         yield 0, self._run([self.loss], [torch.ones_like(self.loss)])
-        k = 0
         while start := self._next_start(whole, tolerance):
-            k += 1
-            parts = self._run([GradientEdge(*made) for made in start], list(start.values()))
+            self.length += 1
+            part = self._run([GradientEdge(*made) for made in start], list(start.values()))
             self.held_bytes = max(self.held_bytes, _bytes(start) + _bytes(self._held))
-            yield k, parts
+            yield self.length, part
 
     def _next_start(self, whole: dict[Made, float], tolerance: float) -> dict[Made, Tensor]:
         """What was held back and is worth sending on."""
@@ -95,8 +106,12 @@ class Sweeps:
         self.dropped += sum(sizes[made] > 0 for made in held.keys() - start.keys())
         return start
 
-    def _run(self, roots: list[Any], gradients: list[Tensor]) -> Parts:
-        return torch.autograd.grad(roots, self.places, gradients, retain_graph=True, allow_unused=True)
+    def _run(self, roots: list[Any], gradients: list[Tensor]) -> Tensor | None:
+        return torch.autograd.grad(roots, [self.at], gradients, retain_graph=True, allow_unused=True)[0]
+
+
+def _forget(number: int, grad: Tensor) -> None:
+    """Places that nobody asked about."""
 
 
 def nothing(grad: Tensor, fill: bool) -> Tensor | None:

@@ -238,7 +238,7 @@ class Watch:
         """Have the next step traced, as a signal or a touched file does: forks, shares, layers, without the
         effective depth, from the user's own forward and `loss.backward()`. Compiled modules run eagerly in it."""
         if self._tracing is None:
-            self._tracing = TraceContext(self.model, None, False, True)
+            self._tracing = TraceContext(self.model, None, False, True, scaler=self.reporter.scaler)
             self._tracing.__enter__()
 
     def _end_trace(self) -> None:

@@ -17,7 +17,7 @@ from gradpath.report._circuit_layout import GATE_WORDS
 from gradpath.units import circuit_number
 
 WEB = Path(__file__).parents[1] / "web"
-WALKS = (
+WALKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gate", {}), ("gate", {"gate": "max"}), ("gate", {"gate": "sigmoid", "upstream": -2.0}), ("plain", {}),
     ("residual", {}), ("plain-chain", {"blocks": 7}), ("residual-chain", {"blocks": 7, "w": 0.6}),
     ("dense", {"layers": 3}), ("dense", {"layers": 5}), ("vanishing-forward", {}), ("normalised-forward", {}),

@@ -6,6 +6,7 @@ The public names are resolved on first use, so that `import gradpath` is quick a
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ _HOMES = {
     "NetSpec": "gradpath.record",
     "build": "gradpath.nets",
     "load_weights": "gradpath.nets",
+    "checkpoint": "gradpath.memory",
 }
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from gradpath.flow import trace as trace
     from gradpath.flow import watch as watch
     from gradpath.flow import whatif as whatif
+    from gradpath.memory import checkpoint as checkpoint
     from gradpath.nets import build as build
     from gradpath.nets import load_weights as load_weights
     from gradpath.record import NetSpec as NetSpec
@@ -53,3 +56,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+if "IPython" in sys.modules:  # a notebook or its console: a bare record in a cell shows its page
+    from gradpath._notebook import register
+
+    register()
+    del register

@@ -43,6 +43,14 @@ def count(value: int) -> str:
     return str(value)
 
 
+def memory(size_bytes: float) -> str:
+    """Bytes in GiB (2³⁰), MiB or KiB: 13207024435 → '12.3 GiB'."""
+    for size, suffix in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size_bytes >= size:
+            return f"{number(size_bytes / size, 3)} {suffix}"
+    return f"{size_bytes:.0f} B"
+
+
 def seconds(value: float) -> str:
     """A duration: 0.012 → '12 ms', 8.25 → '8.2 s', 318 → '5 min 18 s', 7260 → '2 h 1 min'."""
     if value < 1:

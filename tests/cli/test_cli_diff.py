@@ -97,7 +97,7 @@ def test_markdown_is_fit_for_a_ci_summary(shell):
         (("a.json", "empty"), "empty: holds no record"),
         (("a.json",), "Missing argument 'B'"),
         (("a.json", "a.json", "--tolerance", "-1"), "--tolerance"),
-        (("a.json", "a.json", "--output", "d.html"), "the ending is none of"),
+        (("a.json", "a.json", "--output", "d.png"), "the ending is none of"),
     ],
 )
 def test_bad_input_is_2(shell, arguments, message):
@@ -117,6 +117,46 @@ def test_report_shows_a_record_again(shell):
     assert "cannot write a Flow as 'o.gif'" in shell("report", "a.json", "--output", "o.gif", check=2).err
     assert "cannot show a NetSpec as text" in shell("report", "spec.json", check=2).err
     assert "a NetSpec has no Markdown" in shell("report", "spec.json", "--format", "markdown", check=2).err
+
+
+def test_a_page_of_the_difference_shows_both_flows(shell):
+    shell("diff", "a.json", "weak.json", "--output", "d.html", "--quiet", check=1)
+    page = (shell.folder / "d.html").read_text(encoding="utf-8")
+    assert "<h1>The gradient RMS of 3 of 4 layers differs" in page
+    assert "<h2>a: " in page and "<h2>weak: " in page
+    done = shell("diff", "a.json", "weak.json", "--output", "both", check=1)
+    assert "diff.json, report.html" in done.err
+    assert "<h2>weak: " in (shell.folder / "both" / "report.html").read_text(encoding="utf-8")
+
+
+def test_report_puts_several_records_on_a_page(shell):
+    done = shell("report", "a.json", "weak.json", "run", "--output", "three.html", check=0)
+    assert "wrote three.html" in done.err
+    page = (shell.folder / "three.html").read_text(encoding="utf-8")
+    assert "<h1>Gradient at the stem over that at the head: a " in page
+    assert all(f"<h2>{name}: " in page for name in ("a", "weak", "run"))
+    assert "add --output report.html" in shell("report", "a.json", "weak.json", check=2).err
+    assert "add --output report.html" in shell("report", "a.json", "--redact", check=2).err
+    assert "a NetSpec has no page" in shell("report", "spec.json", "--output", "s.html", check=2).err
+    shell("report", "a.json", "weak.json", "--redact", "--output", "r.html", check=0)
+    assert "weak" not in (shell.folder / "r.html").read_text(encoding="utf-8")
+
+
+def test_report_shows_a_watched_run(shell):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with gp.watch(model, optimizer, folder=shell.folder / "watched", every=1) as watch:
+        for _ in range(6):
+            loss = cross_entropy(model(torch.randn(8, 4)), torch.arange(8) % 2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            watch.step(loss)
+    shell("report", "watched", "--output", "w.html", check=0)
+    page = (shell.folder / "w.html").read_text(encoding="utf-8")
+    assert "watch-log" in page and "6 reports, step 1 to 6" in page
+    assert "gradpath follow watched shows it" in shell("report", "watched", check=2).err
 
 
 def test_view_writes_the_page_where_it_is_missing_and_opens_it(shell, monkeypatch):

@@ -2,23 +2,34 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import webbrowser
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from in_process import Shell
 
 from gradpath.circuits import circuit, names
+from gradpath.cli._explainer import FIGURES
 from gradpath.cli.explain import explain
 from gradpath.errors import UserError
 from gradpath.record import read
-from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text
+from gradpath.report._webpage import asset
+from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text, frame, moving_svg
 
 
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(explain, arguments, catch_exceptions=False, env={"COLUMNS": "80"})
     assert result.exit_code == 0, result.output
     return result.output
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch, capsys):
+    return Shell(tmp_path, monkeypatch, capsys)
 
 
 def test_prints_the_circuit():
@@ -45,12 +56,43 @@ def test_formats():
 
 
 @pytest.mark.parametrize(
-    ("ending", "write"), [("svg", circuit_svg), ("txt", circuit_text), ("md", circuit_markdown), ("SVG", circuit_svg)]
+    ("ending", "write"), [("svg", moving_svg), ("txt", circuit_text), ("md", circuit_markdown), ("SVG", moving_svg)]
 )
 def test_output_is_written_as_its_ending_says(tmp_path, ending, write):
     file = tmp_path / f"figure.{ending}"
     run("truck", "--output", str(file))
     assert file.read_text(encoding="utf-8") == write(circuit("truck"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "write"),
+    [
+        (("--still",), circuit_svg),
+        (("--still", "--theme", "dark"), lambda record: circuit_svg(record, "dark")),
+        (("--frame", "3"), lambda record: frame(record, 3)),
+        (("--theme", "light"), lambda record: moving_svg(record, "light")),
+    ],
+)
+def test_pictures_as_asked_for(tmp_path, arguments, write):
+    run("plain", *arguments, "--output", str(tmp_path / "plain.svg"))
+    assert (tmp_path / "plain.svg").read_text(encoding="utf-8") == write(circuit("plain"))
+
+
+def test_a_film_with_too_many_steps_is_a_picture(tmp_path):
+    run("plain-chain", "--set", "blocks=100", "--output", str(tmp_path / "chain.svg"))
+    assert (tmp_path / "chain.svg").read_text(encoding="utf-8") == circuit_svg(circuit("plain-chain", blocks=100))
+
+
+def test_pixels(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("resvg_py")
+    run("gate", "--lang", "zh", "--theme", "dark", "--width", "640", "--output", str(tmp_path / "gate.gif"))
+    run("gate", "--frame", "0", "--output", str(tmp_path / "gate.png"))
+    with image.open(tmp_path / "gate.gif") as gif:
+        assert (gif.size, gif.n_frames) == ((640, 360), 3)
+        assert gif.convert("RGB").getpixel((2, 2)) == (0x14, 0x17, 0x1C)
+    with image.open(tmp_path / "gate.png") as png:
+        assert png.size == (1280, 720)
 
 
 def test_output_as_json_can_be_read(tmp_path):
@@ -70,7 +112,15 @@ def test_output_as_json_can_be_read(tmp_path):
         (("nope",), "unknown circuit 'nope'; there are: gate, plain, "),
         (("plain", "--format", "json", "--output", "x.svg"), "--format json and --output x.svg disagree"),
         (("plain", "--format", "text", "--output", "x.md"), "the ending .md means markdown"),
-        (("plain", "--output", "figure.pdf"), "the ending '.pdf' is not one of .svg, .json, .txt, .md"),
+        (("plain", "--output", "figure.pdf"), "'.pdf' is not one of .svg, .png, .gif, .mp4, .json,"),
+        (("plain", "--output", "figure.svg", "--frame", "9"), "there is no frame 9: plain has the frames 0 to 8"),
+        (("plain", "--output", "x.gif", "--still"), "--still is for --output FILE.svg, and this is .gif"),
+        (("plain", "--output", "x.svg", "--still", "--frame", "1"), "give one of the two"),
+        (("plain", "--output", "x.txt", "--theme", "dark"), "--theme is for --output FILE.svg FILE.png FILE.gif"),
+        (("plain", "--output", "x.svg", "--width", "99"), "--width is for --output FILE.png"),
+        (("plain", "--frame", "1"), "--frame is for --output FILE.svg FILE.png, and nothing is written"),
+        (("plain", "--output", "x.gif", "--theme", "auto"), "take the theme light or dark"),
+        (("plain", "--format", "text", "--output", "x.gif"), "the ending .gif means gif"),
     ],
 )
 def test_mistakes_are_one_line(arguments, says, tmp_path, monkeypatch):
@@ -124,3 +174,52 @@ def test_help_loads_no_circuit_and_the_command_no_torch():
     walked = code + "CliRunner().invoke(cli, ['explain', 'plain']); sys.exit('torch' in sys.modules)"
     for command in (helped, walked):
         assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_the_explainer_is_one_file_that_loads_nothing(shell):
+    done = shell("explain", "--output", "page.html", check=0)
+    page = (shell.folder / "page.html").read_text(encoding="utf-8")
+    assert done.err == "wrote page.html\n"
+    assert page.startswith("<!doctype html>")
+    assert len(page.encode()) <= 1_000_000
+    assert "default-src 'none'" in page
+    assert not re.search(r'(?:src|href)="https?:', page)
+
+
+def test_the_language_is_the_readers_unless_it_is_asked_for(shell):
+    shell("explain", "--output", "auto.html", check=0)
+    shell("explain", "--output", "zh.html", "--lang", "zh", check=0)
+    assert "data-language" not in (shell.folder / "auto.html").read_text(encoding="utf-8")[:300]
+    assert 'data-language="zh"' in (shell.folder / "zh.html").read_text(encoding="utf-8")[:300]
+
+
+def test_open_opens_the_figure_of_a_circuit(shell, monkeypatch):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    shell("explain", "residual", "--open", "--output", "page.html", check=0)
+    assert opened == [f"{(shell.folder / 'page.html').resolve().as_uri()}#skip"]
+
+
+def test_without_a_browser_the_way_over_ssh_is_told(shell, monkeypatch):
+    monkeypatch.setattr(webbrowser, "open", lambda address: False)
+    done = shell("explain", "--open", check=0)
+    assert Path(done.out.strip()).is_file()
+    assert "gradpath view" in done.err and "--serve" in done.err
+
+
+def test_every_circuit_has_its_figure_in_the_page():
+    assert set(FIGURES) == set(names())
+    script = asset("explain.js")
+    for anchor in FIGURES.values():
+        assert f'id:"{anchor}"' in script, anchor
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--open", "--output", "x.svg"), "--open shows a page"),
+        (("nothing", "--open"), "there is no figure for 'nothing'"),
+    ],
+)
+def test_what_cannot_be_opened_is_said(shell, arguments, words):
+    assert words in shell("explain", *arguments, check=2).err

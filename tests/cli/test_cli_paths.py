@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import sys
 
 import pytest
 from in_process import Shell
@@ -72,19 +74,47 @@ def test_layers_methods_and_depth(shell):
     text = shell("paths", "net.py", "--input", "5x6", "--by-depth", check=0).out
     rows = [line for line in text.splitlines() if line.endswith("|")]
     assert len(rows) == 9 and rows[0].split()[:2] == ["0", "2"] and rows[-1].split()[1] == "0"
-    assert "no residual fork" in shell("paths", "net.py:plain", "--input", "5x6", check=0).out
+
+
+def test_a_plain_net_is_counted_in_layers(shell):
+    """No screen of zeros: there is no branch, and each path has the same number of layers."""
+    text = shell("paths", "net.py:plain", "--input", "5x6", check=0).out
+    assert text.startswith("Sequential at 0: no residual fork; every path passes 1 layer\n")
+    assert "█" not in text and "100.0 %" not in text
+    record = json.loads(shell("paths", "net.py:plain", "--input", "5x6", "--format", "json", check=0).out)
+    assert (record["unit"], record["lengths"], record["effective_depth"]) == ("layers", [1], None)
+    deep = shell("paths", "net.py:plain", "--input", "5x6", "--by-depth", check=0).out.splitlines()
+    assert [line.split()[:2] for line in deep if line.endswith("|")] == [["0", "1"], ["1", "0"]]
+    asked = shell("paths", "net.py:plain", "--input", "5x6", "--unit", "branches", "--by-depth", check=0).out
+    assert "no residual fork, so there is no branch to pass" in asked and "unit layers" in asked
+    assert "█" not in asked and "By depth" not in asked
+    assert "needs a chain" in shell("paths", "net.py:plain", "--input", "5x6", "--method", "veit", check=2).err
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--by-depth",), ("--method", "veit"), ("--method", "mean"), ("--unit", "layers")]
+)
+def test_no_line_is_wider_than_the_terminal_once_signs_are_replaced(shell, monkeypatch, width, arguments):
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", printed)
+    monkeypatch.setattr("gradpath.cli._console.width_of", lambda stream: width)
+    shell("paths", "net.py", "--input", "5x6", *arguments, check=0)
+    lines = printed.buffer.getvalue().decode("ascii").splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= width
 
 
 def test_files(shell):
     shell("paths", "net.py", "--input", "5x6", "--output", "run", check=0)
     assert isinstance(gp.read(shell.folder / "run" / "paths.json"), PathLengths)
-    assert [p.name for p in (shell.folder / "run").iterdir()] == ["paths.json"]
+    assert sorted(p.name for p in (shell.folder / "run").iterdir()) == ["paths.json", "report.html"]
     shell("paths", "net.py", "--input", "5x6", "--output", "p.csv", check=0)
     rows = list(csv.DictReader((shell.folder / "p.csv").read_text().splitlines()))
     assert sum(float(row["share"]) for row in rows) == pytest.approx(1.0)
     markdown = shell("paths", "net.py", "--input", "5x6", "--format", "markdown", check=0).out
     assert markdown.startswith("### Sequential at 0") and "| branches | norm mass | share |" in markdown
-    assert "the ending is none of" in shell("paths", "net.py", "--output", "p.html", check=2).err
+    assert "the ending is none of" in shell("paths", "net.py", "--output", "p.png", check=2).err
 
 
 @pytest.mark.parametrize(

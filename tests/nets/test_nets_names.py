@@ -79,7 +79,7 @@ def test_a_specification_without_a_name() -> None:
         ("resnet-2", r"6n\+2: 8$"),
         ("resent-110", r"no network 'resent-110': did you mean resnet-110\?"),
         ("desnet-bc-100-12", r"did you mean densenet-bc-100-12\?"),
-        ("plane56", r"did you mean plain-56\?"),
+        ("plane56", r"did you mean plain-56\? Names are plain-DEPTH, "),
         ("densenet-121", "lacks the growth rate"),
         ("vgg-16", r"no network 'vgg-16'; names are plain-DEPTH, "),
         ("", "no network ''; names are"),
@@ -92,7 +92,7 @@ def test_misses_suggest(name: str, message: str) -> None:
 
 
 def test_an_unknown_override_suggests() -> None:
-    with pytest.raises(SpecError, match=r"no field 'clases': did you mean 'classes'\?"):
+    with pytest.raises(SpecError, match=r"no field 'clases': did you mean 'classes'\? It has: family, "):
         resolve("resnet-110", clases=100)
 
 

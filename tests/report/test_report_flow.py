@@ -23,6 +23,7 @@ from gradpath.record import (
     PathLengths,
     PathsAt,
     Statistic,
+    Unseen,
     WhatIf,
     diff,
     read,
@@ -62,8 +63,13 @@ SICK = dataclasses.replace(
     ),
 )
 HELPED = WhatIf(
-    change="init=he", sentence="layer0 receives 0.4 instead of 6e-11", before=SICK, after=SICK, notes=("56",)
+    change="init=he",
+    sentence="layer0 receives 0.4 instead of 6e-11",
+    before=SICK,
+    after=dataclasses.replace(SICK, findings=()),
+    notes=("56",),
 )
+TRIED = dataclasses.replace(SICK, tried=(HELPED.in_short,))
 HEALTHY = dataclasses.replace(
     flow(4.2, forks=27, effective_depth=5.31, model="mine"),
     statistics=(
@@ -115,22 +121,62 @@ def test_no_line_is_wider_than_asked_and_none_says_nan(record, width):
 
 
 def test_the_worst_finding_comes_first_with_where_why_cure_and_what_it_would_do():
-    lines = flow_text(SICK, 100, [HELPED]).splitlines()
+    lines = flow_text(TRIED, 100).splitlines()
     assert lines[:6] == [
         "The gradient halves every 0.7 layers.",
         "  where  layer0 … layer20",
         "  why    stem over head 7e-24; ReLU σ²/2 expects ×0.167",
         "  cure   Initialise with He's variance.",
         "  try    --try skip=every:2",
-        "  tried  init=he: layer0 receives 0.4 instead of 6e-11 (56)",
+        "  tried  init=he: layer0 receives 0.4 instead of 6e-11 (56); no finding is left",
     ]
     assert lines[6] == "Also dead units at layer3: 40 % never fire."
     assert lines[8].startswith("Net: 56 layers deep")
 
 
 def test_a_note_that_the_sentence_holds_already_is_not_repeated():
-    nothing = dataclasses.replace(HELPED, sentence="nothing changes: no layer fits", notes=("no layer fits", "2 left"))
-    assert "  tried  init=he: nothing changes: no layer fits (2 left)" in flow_text(SICK, 100, [nothing]).splitlines()
+    nothing = dataclasses.replace(
+        HELPED, sentence="nothing changes: no layer fits", notes=("no layer fits", "2 left"), after=SICK
+    )
+    assert (
+        "  tried  init=he: nothing changes: no layer fits (2 left); still vanishing, dead units"
+        in tried_text(nothing).splitlines()
+    )
+
+
+def tried_text(what: WhatIf) -> str:
+    return flow_text(dataclasses.replace(SICK, tried=(what.in_short,)), 100)
+
+
+def test_a_change_that_cures_one_finding_and_brings_another_says_so():
+    other = dataclasses.replace(SICK, findings=(dataclasses.replace(WORST, kind="exploding"), OTHER))
+    text = tried_text(dataclasses.replace(HELPED, after=other, notes=()))
+    assert "instead of 6e-11; still dead units; now exploding" in text
+
+
+def test_a_change_of_the_backward_pass_alone_is_no_cure():
+    assert HELPED.in_short.findings == ()
+    lesion = dataclasses.replace(HELPED, change="cut=skips", notes=())
+    assert lesion.in_short.findings is None
+    assert "  tried  cut=skips: layer0 receives 0.4 instead of 6e-11" in tried_text(lesion).splitlines()
+
+
+def test_the_record_holds_what_was_tried_in_short(tmp_path):
+    back = read(TRIED.save(tmp_path / "flow.json"))
+    assert back == TRIED and back.tried[0].findings == ()
+    assert len(back.tried[0].log10_gradient_rms) == sum(x.weighted for x in SICK.layers)
+    assert back.tried[0].stem_over_head == 7e-24
+    text = render(TRIED, tmp_path / "x.html").read_text()
+    assert "Simulated changes" in text and "no finding is left" in text
+    assert "Simulated changes" not in render(SICK, tmp_path / "y.html").read_text()
+
+
+def test_notes_are_not_what_was_not_seen():
+    noted = dataclasses.replace(HEALTHY, unseen=Unseen(notes=("no loss was given",)))
+    assert flow_text(noted).splitlines()[-2:] == ["Notes", "no loss was given"]
+    assert "Not seen" not in flow_text(noted)
+    both = flow_text(dataclasses.replace(HEALTHY, unseen=Unseen(notes=("a",), modules_not_called=("aux",))))
+    assert both.endswith("Not seen\nmodules never called (1): aux\n\nNotes\na\n")
 
 
 def test_what_was_not_tried_is_proposed():
@@ -202,7 +248,7 @@ def test_more_layers_than_columns_are_averaged():
 
 
 def test_markdown_shows_hostile_text_as_it_is():
-    text = flow_markdown(dataclasses.replace(SICK, findings=(HOSTILE, OTHER), model="a|b"), [HELPED])
+    text = flow_markdown(dataclasses.replace(SICK, findings=(HOSTILE, OTHER), model="a|b", tried=TRIED.tried))
     assert text.startswith(r"### \# \<b\>\*x\*\</b\>?next \| \[y\](z)")
     assert "\x1b" not in text and "<b>" not in text
     assert r"**cure** \@all" in text and "**tried** init=he" in text
@@ -212,7 +258,7 @@ def test_markdown_shows_hostile_text_as_it_is():
 
 def test_the_console_has_a_replacement_for_every_sign(monkeypatch):
     everything = "".join(
-        [flow_text(SICK, 100, [HELPED]), flow_text(HEALTHY), as_text(PATHS), diff_text(diff(SICK, HEALTHY)), LEVELS]
+        [flow_text(TRIED, 100), flow_text(HEALTHY), as_text(PATHS), diff_text(diff(SICK, HEALTHY)), LEVELS]
     )
     signs = {c for c in everything if not c.isascii()}
     assert len(signs) > 10

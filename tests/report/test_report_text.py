@@ -91,10 +91,17 @@ def test_flow_text_begins_with_effective_depth_and_folds_the_forks() -> None:
     assert "at 14x14: gradient energy ×" in text and "skip share 62.0 %" in text
 
 
+def test_a_cell_over_time_is_not_called_that_many_layers_deep() -> None:
+    calls = tuple(dataclasses.replace(layer("cell", -1.0), call=i) for i in range(60))
+    text = flow_text(dataclasses.replace(flow(), layers=(*calls, layer("head", -1.0))))
+    assert text.startswith("No finding. net: 61 layers, 60 of them calls of cell; ") and "deep" not in text
+    assert "\ncell           Conv2d" in text and "\ncell (call 4)  Conv2d" in text
+
+
 def test_flow_text_names_holes() -> None:
     text = flow_text(HOLES)
     assert "exactly 0" in text and "not finite" in text and "cancelled" in text
-    assert "modules never called (1): aux" in text and "note: two losses" in text and "1 inner" in text
+    assert "modules never called (1): aux" in text and "Notes\ntwo losses" in text and "1 inner" in text
     assert text.index("broken") < text.index("dead") < text.index("fine"), "worst first"
     assert "3.16e-301" in text or "1e-300" in text
     assert "No residual fork" in flow_text(flow())

@@ -45,7 +45,7 @@ def traced(subject: Subject, lines: bool = False) -> Flow:
     return replace(flow, model=subject.name or flow.model, unseen=unseen)
 
 
-def split(subject: Subject, unit: str, method: str, by_depth: bool, seed: int) -> PathLengths:
+def split(subject: Subject, unit: str | None, method: str, by_depth: bool, seed: int) -> PathLengths:
     """`gp.paths` of the subject's batch."""
     with models_code(subject.model):
         found = paths(

@@ -6,7 +6,8 @@ import codecs
 import os
 import shutil
 import sys
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, TextIO
 
 _PLAIN = {
     "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "…": "...", "→": "->", "←": "<-", "▸": ">", "◂": "<", "∂": "d",
@@ -26,6 +27,23 @@ def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
     return "".join(_PLAIN.get(char, "?") for char in text), error.end
 
 
+class _Replacements(dict[int, str]):
+    """What stands for a code point on a stream of one encoding; looked up once for each."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        try:
+            char.encode(self._encoding)
+            self[code] = char
+        except UnicodeEncodeError:
+            self[code] = _PLAIN.get(char, "?")
+        return self[code]
+
+
 def make_safe() -> None:
     """Let stdout and stderr replace what they cannot encode."""
     codecs.register_error("gradpath", _replace)
@@ -38,6 +56,15 @@ def make_safe() -> None:
 def width_of(stream: IO[str], default: int = 80) -> int:
     """Columns of a terminal, `default` for pipes and files."""
     return max(shutil.get_terminal_size((default, 24)).columns, 40) if stream.isatty() else default
+
+
+def laid_out(draw: Callable[[int], str], stream: TextIO) -> str:
+    """What `draw(width)` gives, without its last line break: signs that the stream cannot encode are replaced before
+    lines are broken, so that none becomes wider than the terminal."""
+    from gradpath.report._signs import replacing
+
+    with replacing(_Replacements(stream.encoding or "utf-8")):
+        return draw(width_of(stream)).rstrip("\n")
 
 
 def show(text: str) -> None:

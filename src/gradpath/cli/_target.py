@@ -209,7 +209,7 @@ def _ours(name: str) -> Target:
 
 def _timm(name: str) -> Target:
     timm = _library("timm", f"timm:{name}")
-    with users_code(f"timm:{name} raised"):
+    with _suggesting(name, timm), users_code(f"timm:{name} raised"):
         model = timm.create_model(name, pretrained=False)
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     size = config.get("input_size", (3, 224, 224)) if isinstance(config, Mapping) else config.input_size
@@ -218,10 +218,23 @@ def _timm(name: str) -> Target:
 
 def _torchvision(name: str) -> Target:
     models = _library("torchvision.models", f"torchvision:{name}")
-    with users_code(f"torchvision:{name} raised"):
+    with _suggesting(name, models), users_code(f"torchvision:{name} raised"):
         model = models.get_model(name, weights=None)
     size = 299 if name.startswith("inception") else 224
     return Target(model, shapes=((BATCH, 3, size, size),), name=name)
+
+
+@contextlib.contextmanager
+def _suggesting(name: str, library: Any) -> Iterator[None]:
+    """Names the nearest model that the library has, where it has none of this name."""
+    try:
+        yield
+    except TraceError as error:
+        known = library.list_models() if hasattr(library, "list_models") else []
+        near = difflib.get_close_matches(name, known, 1)
+        if name in known or not near:
+            raise
+        raise TraceError(f"{error}: did you mean {near[0]!r}?") from error
 
 
 _LIBRARIES: dict[str, Callable[[str], Target]] = {"timm": _timm, "torchvision": _torchvision}

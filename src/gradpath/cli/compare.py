@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import click
 
 from gradpath.cli import _options
-from gradpath.cli._console import show, tell, width_of
+from gradpath.cli._console import laid_out, show, tell
 
 
 @click.command("compare")
@@ -58,7 +59,7 @@ def command(
             output=folder,
             listener=display,
         )
-    show(comparison.to_json() if form == "json" else as_text(comparison, width_of(sys.stdout)))
+    show(comparison.to_json() if form == "json" else laid_out(partial(as_text, comparison), sys.stdout))
     if not quiet:
         tell(f"written to {folder}")
     return 3 if comparison.interrupted else 0

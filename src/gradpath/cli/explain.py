@@ -6,18 +6,21 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gradpath.circuits import circuit, describe, names, option_names
 from gradpath.cli._console import show, tell
+from gradpath.cli._pictures import PICTURES, Picture
 from gradpath.errors import CircuitError, UserError
 from gradpath.record import CircuitRecord, write_whole
-from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text
+from gradpath.report.circuit import circuit_markdown, circuit_text
 
 _NARROWEST, _WIDEST = 50, 100
-_WRITERS: dict[str, tuple[str, Callable[[CircuitRecord], str]]] = {  # ending → (what --format calls it, writer)
-    ".svg": ("svg", circuit_svg),
+_PAGE = ".html"
+_TEXTS: dict[str, tuple[str, Callable[[CircuitRecord], str]]] = {  # ending → (what --format calls it, writer)
     ".json": ("json", lambda record: record.to_json()),
     ".txt": ("text", circuit_text),
     ".md": ("markdown", circuit_markdown),
@@ -39,23 +42,61 @@ _WRITERS: dict[str, tuple[str, Callable[[CircuitRecord], str]]] = {  # ending �
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a file instead; its ending decides: .svg .json .txt .md",
+    help="Write a file instead; its ending decides: .svg .gif .mp4 (they move) .png .json .txt .md. "
+    "Without NAME, .html: the whole explainer as one page that works offline.",
 )
+@click.option(
+    "--open", "opened", is_flag=True, help="Open the explainer in a browser, at NAME's figure if one is given."
+)
+@click.option("--still", is_flag=True, help="An .svg that does not move: the whole drawing with its caption.")
+@click.option("--frame", type=int, metavar="K", help="An .svg or .png of one step: 0 is before the first.")
+@click.option(
+    "--theme", type=click.Choice(["auto", "light", "dark"]), help="Colours; auto: those of the reader (.svg)."
+)
+@click.option("--width", type=int, metavar="PIXELS", help="Of a .png, .gif or .mp4; 16:9.  [default: 1280]")
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.pass_context
 def explain(
-    name: str | None, settings: tuple[str, ...], listing: bool, form: str | None, output: Path | None, lang: str
+    context: click.Context,
+    /,
+    name: str | None,
+    settings: tuple[str, ...],
+    listing: bool,
+    form: str | None,
+    output: Path | None,
+    opened: bool,
+    lang: str,
+    **picture: Any,
 ) -> None:
     """Walk through a small circuit, forward and backward, one gate at a time.
 
-    NAME is a circuit of the gallery, for example plain or residual; without it they are listed.
+    NAME is a circuit of the gallery, for example plain or residual; without it they are listed. --open shows all of
+    them as one page: why ResNet and DenseNet can be so deep, from one gate to real networks.
     """
+    if opened or (name is None and output is not None and output.suffix.lower() == _PAGE):
+        from gradpath.cli._explainer import explainer_page
+
+        is_asked = context.get_parameter_source("lang") is not ParameterSource.DEFAULT
+        explainer_page(_checked_page(output), lang if is_asked else None, opened, name)
+        return
+    asked = Picture(**picture)
+    if output is None:
+        asked.check(None)
     if listing or name is None:
         show(_on_this_console(_listing, lang))
     elif output is None:
         show(_on_this_console(lambda spoken: _printed(_walked(name, settings, spoken), form), lang))
     else:
-        write = _writer(output, form)  # an ending that does not fit is said before any work
-        tell(f"wrote {write_whole(output, write(_walked(name, settings, lang)).encode())}")
+        write = _writer(output, form, asked)  # an ending that does not fit is said before any work
+        tell(f"wrote {write_whole(output, write(_walked(name, settings, lang)))}")
+
+
+def _checked_page(output: Path | None) -> Path | None:
+    if output is not None and output.suffix.lower() != _PAGE:
+        raise UserError(
+            f"--open shows a page, and --output {output} is none: give it the ending {_PAGE}, or leave it out"
+        )
+    return output
 
 
 def _on_this_console(say: Callable[[str], str], lang: str) -> str:
@@ -90,17 +131,21 @@ def _walked(name: str, settings: tuple[str, ...], lang: str) -> CircuitRecord:
     return circuit(name, values=values, language=lang, **options)
 
 
-def _writer(output: Path, form: str | None) -> Callable[[CircuitRecord], str]:
+def _writer(output: Path, form: str | None, picture: Picture) -> Callable[[CircuitRecord], bytes]:
     ending = output.suffix.lower()
-    if ending not in _WRITERS:
-        raise UserError(f"--output {output}: the ending {output.suffix!r} is not one of {', '.join(_WRITERS)}")
-    meant, write = _WRITERS[ending]
+    if ending not in (*PICTURES, *_TEXTS):
+        known = ", ".join((*PICTURES, *_TEXTS))
+        raise UserError(f"--output {output}: the ending {output.suffix!r} is not one of {known}")
+    meant, write = _TEXTS.get(ending, (ending[1:], None))
     if form not in (None, meant):
         raise UserError(
             f"--format {form} and --output {output} disagree: the ending {output.suffix} means {meant}; "
             "leave out --format, or give the file another ending"
         )
-    return write
+    if write is None:
+        return picture.writer(ending)
+    picture.check(ending)
+    return lambda record: write(record).encode()
 
 
 def _printed(record: CircuitRecord, form: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from gradpath.cli._console import show, width_of
+from gradpath.cli._console import laid_out, show
 from gradpath.record import WatchLog, read_watch
 from gradpath.report._follow import follow_text
 
@@ -32,12 +33,12 @@ def follow(run: Path, once: bool) -> None:
     log = read_watch(run)
     console = Console(highlight=False)
     if once or not console.is_terminal or console.is_dumb_terminal:
-        show(follow_text(log, width_of(sys.stdout), _height()).rstrip("\n"))
+        show(_drawn(log, _height()))
         return
     try:
         _live(log, console)
     except KeyboardInterrupt:
-        show(follow_text(log, width_of(sys.stdout), _height()).rstrip("\n"))  # the last screen stays
+        show(_drawn(log, _height()))  # the last screen stays
 
 
 def _live(log: WatchLog, console: Console) -> None:
@@ -49,7 +50,11 @@ def _live(log: WatchLog, console: Console) -> None:
 
 
 def _screen(log: WatchLog) -> Text:
-    return Text(follow_text(log, width_of(sys.stdout), _height() - 1), no_wrap=True)
+    return Text(_drawn(log, _height() - 1), no_wrap=True)
+
+
+def _drawn(log: WatchLog, height: int) -> str:
+    return laid_out(partial(follow_text, log, height=height), sys.stdout)
 
 
 def _height() -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from gradpath.cli import _asked
 from gradpath.cli._asked import Asked
-from gradpath.cli._console import show, width_of
+from gradpath.cli._console import laid_out, show
 from gradpath.record import PathLengths
 
 
@@ -18,9 +19,7 @@ from gradpath.record import PathLengths
 @click.option(
     "--unit",
     type=click.Choice(["branches", "layers"]),
-    default="branches",
-    show_default=True,
-    help="What a length counts: branches of residual forks, or weighted layers (for plain nets too).",
+    help="What a length counts: branches of residual forks (the usual), or weighted layers (the usual in plain nets).",
 )
 @click.option(
     "--method",
@@ -34,7 +33,7 @@ from gradpath.record import PathLengths
 @_asked.as_format
 @_asked.quiet
 def command(
-    asked: Asked | None, unit: str, method: str, by_depth: bool, output: Path | None, form: str, quiet: bool
+    asked: Asked | None, unit: str | None, method: str, by_depth: bool, output: Path | None, form: str, quiet: bool
 ) -> int:
     """Split the gradient of TARGET by the length of its paths: how many branches deep the net really is.
 
@@ -60,5 +59,6 @@ def _printed(record: PathLengths, form: str) -> str:
 
     if form == "json":
         return record.to_json().rstrip("\n")
-    text = paths_markdown(record) if form == "markdown" else as_text(record, width_of(sys.stdout))
-    return text.rstrip("\n")
+    if form == "markdown":
+        return paths_markdown(record).rstrip("\n")
+    return laid_out(partial(as_text, record), sys.stdout)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
 
 from gradpath.cli import _asked
 from gradpath.cli._asked import Asked
-from gradpath.cli._console import show, tell, width_of
+from gradpath.cli._console import laid_out, show, tell
 from gradpath.errors import UserError
 from gradpath.record import FINDING_KINDS, Finding, Flow, WhatIf, diff, new_findings
 
@@ -87,7 +88,7 @@ def command(
     checks = _checks(baseline, fail_on, tolerance)
     news: Callable[[str], None] = (lambda line: None) if quiet else tell
     flow, tried = _look(asked, lines, changes, no_cures, news)
-    show(_printed(flow, tried, form))
+    show(_printed(flow, form))
     if output is not None:
         _keep(flow, tried, output, quiet)
     elif not quiet:
@@ -105,7 +106,7 @@ def _write_probe(file: Path) -> int:
 def _look(
     asked: Asked, lines: bool, changes: Sequence[str], no_cures: bool, news: Callable[[str], None]
 ) -> tuple[Flow, list[WhatIf]]:
-    """The trace, then the changes asked for and the cures worth trying."""
+    """The trace, then the changes asked for and the cures worth trying, which the flow holds in short."""
     from gradpath.cli._ask import check_changes, simulated, simulated_cures, traced
     from gradpath.cli._inputs import subject_of
 
@@ -113,16 +114,19 @@ def _look(
     subject = subject_of(asked)
     flow = traced(subject, lines)
     tried = simulated(subject, changes, news)
-    return flow, tried if no_cures else [*tried, *simulated_cures(flow, subject, changes, news)]
+    if not no_cures:
+        tried += simulated_cures(flow, subject, changes, news)
+    return replace(flow, tried=tuple(what.in_short for what in tried)), tried
 
 
-def _printed(flow: Flow, tried: Sequence[WhatIf], form: str) -> str:
+def _printed(flow: Flow, form: str) -> str:
     from gradpath.report import flow_markdown, flow_text
 
     if form == "json":
         return flow.to_json().rstrip("\n")
-    text = flow_markdown(flow, tried) if form == "markdown" else flow_text(flow, width_of(sys.stdout), tried)
-    return text.rstrip("\n")
+    if form == "markdown":
+        return flow_markdown(flow).rstrip("\n")
+    return laid_out(partial(flow_text, flow), sys.stdout)
 
 
 def _keep(flow: Flow, tried: Sequence[WhatIf], output: Path, quiet: bool) -> None:
@@ -164,7 +168,8 @@ def _checked(flow: Flow, checks: Checks) -> int:
     if differs.changed_layers or differs.changed_quantities:
         from gradpath.report import diff_text
 
-        tell(f"gradpath: check failed: the baseline differs\n{diff_text(differs, width_of(sys.stderr)).rstrip()}")
+        shown = laid_out(partial(diff_text, differs), sys.stderr)
+        tell(f"gradpath: check failed: the baseline differs\n{shown}")
         return 1
     return int(bool(failed))
 

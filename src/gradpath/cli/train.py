@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import click
 
 from gradpath.cli import _options
-from gradpath.cli._console import show, tell, width_of
+from gradpath.cli._console import laid_out, show, tell
 from gradpath.record import Augment, Execution, Precision, Recipe, Schedule
 
 
@@ -62,7 +63,7 @@ def command(
         record = train(
             net, data, recipe=recipe, seed=seed, device=device, execution=execution, output=folder, listener=display
         )
-    show(record.to_json() if form == "json" else as_text(record, width_of(sys.stdout)))
+    show(record.to_json() if form == "json" else laid_out(partial(as_text, record), sys.stdout))
     if not quiet:
         tell(f"written to {folder}")
     return 3 if record.interrupted else 0

@@ -1,13 +1,9 @@
-"""`gradpath view`: a record's page in a browser, here or over ssh."""
+"""`gradpath view`: a record's page, or a list of runs, in a browser, here or over ssh."""
 
 from __future__ import annotations
 
-import functools
-import platform
 import webbrowser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,26 +11,66 @@ from gradpath.cli._console import show, tell
 from gradpath.errors import UserError
 
 PAGE = "report.html"
+RUNS = Path("runs")
 
 
 @click.command("view")
-@click.argument("path", metavar="RECORD_OR_FOLDER", type=click.Path(path_type=Path))
+@click.argument("path", metavar="[RECORD_OR_RUNS]", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--serve",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve the page to this machine alone instead, and say how to reach it over ssh; 0 picks a port.",
+    help="Serve it to this machine alone, and say how to reach it over ssh; 0 picks a port.",
 )
-def command(path: Path, serve: int | None) -> None:
-    """Open the page of a record in a browser; it is written beside the record where it is missing or older."""
-    page = _page(path)
+def command(path: Path | None, serve: int | None) -> None:
+    """Open the page of a record in a browser; it is written beside the record where it is missing or older.
+
+    With a folder of runs (default: runs, else the current folder): a list of them, each opening its page.
+    """
+    folder = path or (RUNS if RUNS.is_dir() else Path())
+    if path is None or _holds_runs(folder):
+        _serve_runs(folder, serve)
+        return
+    page = _page(folder)
     if serve is not None:
-        _serve(page, serve)
-    elif _open(page):
+        _serve_page(page, serve)
+    elif _open(page.resolve().as_uri()):
         show(f"opened {page}")
     else:
         show(str(page))
         tell(f"gradpath: no browser here; over ssh: gradpath view {path} --serve 8000")
+
+
+def _holds_runs(folder: Path) -> bool:
+    """Whether it is a folder without a record or page of its own, but with runs below."""
+    from gradpath.cli._records import NAMES
+    from gradpath.cli._runs import run_files
+
+    if not folder.is_dir() or any((folder / name).is_file() for name in (PAGE, *NAMES)):
+        return False
+    return bool(run_files(folder))
+
+
+def _serve_runs(folder: Path, port: int | None) -> None:
+    from gradpath.cli._runs import pages, run_files
+    from gradpath.cli._serve import PageServer
+
+    found = len(run_files(folder))
+    if not found:
+        raise UserError(f"{folder.resolve()}: holds no runs; gradpath compare and gradpath trace --output write some")
+    server = PageServer(lambda: pages(folder), port or 0)
+    if port is None:
+        _open(f"http://localhost:{server.server_port}/")
+    server.serve(f"{found} run{'s' if found > 1 else ''} in {folder.resolve()}")
+
+
+def _serve_page(page: Path, port: int) -> None:
+    from gradpath.cli._serve import PageServer
+
+    def read() -> str:
+        return page.read_text(encoding="utf-8")
+
+    PageServer(lambda: {"/": read, f"/{page.name}": read}, port).serve(str(page))
 
 
 def _page(path: Path) -> Path:
@@ -57,47 +93,8 @@ def _page(path: Path) -> Path:
     return render(record, page)
 
 
-def _open(page: Path) -> bool:
+def _open(address: str) -> bool:
     try:
-        return webbrowser.open(page.resolve().as_uri())
+        return webbrowser.open(address)
     except (webbrowser.Error, OSError):
         return False
-
-
-class _OnePage(BaseHTTPRequestHandler):
-    """Answers with one page, whatever else lies in its folder."""
-
-    def __init__(self, page: Path, *arguments: Any) -> None:
-        self.page = page
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        """The page at / and under its name, 404 for anything else."""
-        if self.path.partition("?")[0].lstrip("/") not in ("", self.page.name):
-            self.send_error(404)
-            return
-        content = self.page.read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing: stderr is for news."""
-
-
-def _serve(page: Path, port: int) -> None:
-    """Until Ctrl-C, to this machine alone."""
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), functools.partial(_OnePage, page))
-    except OSError as error:
-        raise UserError(f"--serve {port}: cannot be used ({error.strerror}): give another port, or 0") from error
-    port = server.server_port
-    show(f"http://localhost:{port}/ shows {page} (Ctrl-C ends it)")
-    tell(f"from another machine: ssh -L {port}:localhost:{port} {platform.node() or 'HOST'}, then open that address")
-    with server:
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            tell("")

@@ -38,7 +38,7 @@ def resolve(name: str, **overrides: Any) -> NetSpec:
     known = [field.name for field in dataclasses.fields(NetSpec)]
     for field in overrides:
         if field not in known:
-            raise SpecError(f"a network has no field {field!r}{_nearest(field, known)}; it has: {', '.join(known)}")
+            raise SpecError(f"a network has no field {field!r}{_nearest(field, known)}: {', '.join(known)}")
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if match := _STACK.fullmatch(text):
         return _stack_spec(match, overrides)
@@ -99,10 +99,10 @@ def _unknown(name: str, text: str) -> str:
     words = re.sub(r"[-\d]+", "-", text).strip("-")
     families = [form.split("-DEPTH")[0] for form in NAME_FORMS]
     near = difflib.get_close_matches(words, families, n=1)
-    guess = f": did you mean {near[0]}{numbers or '-DEPTH'}?" if near else ""
-    return f"there is no network {name!r}{guess}; names are {', '.join(NAME_FORMS)}"
+    names = f": did you mean {near[0]}{numbers or '-DEPTH'}? Names are" if near else "; names are"
+    return f"there is no network {name!r}{names} {', '.join(NAME_FORMS)}"
 
 
 def _nearest(word: str, known: list[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
-    return f": did you mean {near[0]!r}?" if near else ""
+    return f": did you mean {near[0]!r}? It has" if near else "; it has"

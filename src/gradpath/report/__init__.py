@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -26,21 +27,24 @@ from gradpath.report._verdict import paragraph as paragraph
 
 
 @overload
-def render(record: Record, path: None = None, *, axes: None = None) -> Page: ...
+def render(record: Record | Sequence[Record], path: None = None, *, axes: None = None) -> Page: ...
 @overload
-def render(record: Record, path: str | os.PathLike[str], *, axes: None = None) -> Path: ...
+def render(record: Record | Sequence[Record], path: str | os.PathLike[str], *, axes: None = None) -> Path: ...
 @overload
 def render(record: Record, path: None = None, *, axes: Any) -> Any: ...
-def render(record: Record, path: str | os.PathLike[str] | None = None, *, axes: Any = None) -> Any:
-    """Show a record, and never need the model for it.
+def render(record: Record | Sequence[Record], path: str | os.PathLike[str] | None = None, *, axes: Any = None) -> Any:
+    """Show a record, or several on one page, and never need the model for it.
 
     Without a path: a `Page`, which displays itself in a notebook and prints as text.
-    With a path: write the file whose ending says the format (.html .png .svg .txt .csv .json) and return the path.
-    With `axes`: draw the gradient profile into these matplotlib axes and return them.
+    With a path: write the file whose ending says the format (.html .png .svg .txt .csv .json) and return the path;
+    several records share an .html page, flows on it side by side.
+    With `axes`: draw the gradient profile, or the path lengths, into these matplotlib axes and return them.
 
     Raises UserError for a format that this kind of record does not have, naming those it has;
     MissingExtraError where a drawing needs matplotlib and it is not installed.
     """
+    if isinstance(record, (list, tuple)):
+        return _render_several(record, path, axes)
     if not isinstance(record, Record):
         raise UserError(f"gp.render shows records, got a {type(record).__name__}: gp.trace and gp.read give records")
     if axes is not None:
@@ -54,3 +58,19 @@ def render(record: Record, path: str | os.PathLike[str] | None = None, *, axes: 
         return write_whole(file, writer(record, file.suffix[1:].lower(), file.name)(record))
     markup = FORMATS.get(type(record), {}).get("html")
     return Page(None if markup is None else lambda: markup(record).decode(), as_text(record))
+
+
+def _render_several(records: Sequence[Any], path: str | os.PathLike[str] | None, axes: Any) -> Any:
+    from gradpath.report._report_page import report_page
+
+    strange = next((type(record).__name__ for record in records if not isinstance(record, Record)), None)
+    if strange is not None:
+        raise UserError(f"gp.render shows records, got a list with a {strange}: gp.trace and gp.read give records")
+    if axes is not None:
+        raise UserError("gp.render draws one record into axes: call it once for each")
+    if path is None:
+        return Page(lambda: report_page(records), "\n".join(map(as_text, records)))
+    file = Path(path)
+    if file.suffix.lower() != ".html":
+        raise UserError(f"cannot write {len(records)} records as {file.name!r}: several share an .html page")
+    return write_whole(file, report_page(records).encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradpath.record import CircuitRecord, Node, Wire
 from gradpath.report import _circuit_layout as layout
-from gradpath.report._circuit_marks import frame, n, text, text_width
+from gradpath.report._circuit_marks import Cue, Mark, Spot, frame, n, text, text_width
 from gradpath.report._facts import printable
 from gradpath.report._markup import Markup, element
 
@@ -38,13 +38,17 @@ class Grid:
         self.width = len(kept) * (self.box_width + _GAP) - _GAP
         self.height = bottom
         place = {node.name: node for node in nodes}
-        self.marks = [self._wire(place[w.source], place[w.target]) for w in record.wires if _inside(w, place)]
-        self.marks += [self._head(node, record.language) for node in headed]
+        self.rails: list[str] = []
+        self.spots: dict[str, Spot] = {
+            node.name: (self.x[node.column], self.y[node.lane], self.box_width, _BOX_HEIGHT) for node in nodes
+        }
+        self.marks = [Mark(self._wire(place[w.source], place[w.target])) for w in record.wires if _inside(w, place)]
+        self.marks += [Mark(self._head(node, record.language)) for node in headed]
         for node in nodes:
             self.marks += self._node(node)
         if len(columns) > len(kept):
             words = layout.more(record.language, "more_columns", len(columns) - len(kept))
-            self.marks.append(text(0, self.height + 14, words, "pale"))
+            self.marks.append(Mark(text(0, self.height + 14, words, "pale")))
             self.height += 20
 
     def _needs(self, node: Node) -> float:
@@ -64,13 +68,15 @@ class Grid:
         y = self.y[node.lane] - _LANE / 2 - 8
         return text(self.x[node.column], y, printable(layout.gate_word(node.gate, language)), "grid middle")
 
-    def _node(self, node: Node) -> list[Markup]:
+    def _node(self, node: Node) -> list[Mark]:
         x, y = self.x[node.column], self.y[node.lane]
+        value = text(x, y - _BOX_HEIGHT / 2 - 5, layout.show(node.value), "value grid middle")
+        gradient = text(x, y + _BOX_HEIGHT / 2 + 16, f"∂{layout.show(node.gradient)}", "gradient grid middle")
         return [
-            frame(x, y, self.box_width, _BOX_HEIGHT),
-            text(x, y + 5, printable(node.name), "grid middle"),
-            text(x, y - _BOX_HEIGHT / 2 - 5, layout.show(node.value), "value grid middle"),
-            text(x, y + _BOX_HEIGHT / 2 + 16, f"∂{layout.show(node.gradient)}", "gradient grid middle"),
+            Mark(frame(x, y, self.box_width, _BOX_HEIGHT)),
+            Mark(text(x, y + 5, printable(node.name), "grid middle")),
+            Mark(value, Cue("value", node.name)),
+            Mark(gradient, Cue("sum", node.name)),
         ]
 
     def _wire(self, source: Node, target: Node) -> Markup:

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from gradpath.report._markup import Markup, element
 
 Point = tuple[float, float]
+Spot = tuple[float, float, float, float]
 BOX_HEIGHT = 44
 _CORNER = 8
 _HEAD = {"right": ((-8, -4.5), (-8, 4.5)), "left": ((8, -4.5), (8, 4.5)), "down": ((-4.5, -8), (4.5, -8))}
 _HEAD["up"] = ((-4.5, 8), (4.5, 8))
 
-STYLE = """
-svg{--page:#ffffff;--ink:#1b1f24;--pale:#566070;--box:#f6f7f9;--edge:#8a94a3;--value:#006D5B;--gradient:#B8321A}
-@media (prefers-color-scheme:dark){
-svg{--page:#14171c;--ink:#e8eaed;--pale:#a3acb8;--box:#1f252d;--edge:#6b7686;--value:#2EE6B0;--gradient:#F0603A}}
-text{font:13px system-ui,"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;fill:var(--ink)}
+COLOURS = {
+    "light": {
+        "page": "#ffffff",
+        "ink": "#1b1f24",
+        "pale": "#566070",
+        "box": "#f6f7f9",
+        "edge": "#8a94a3",
+        "value": "#006D5B",
+        "gradient": "#B8321A",
+    },
+    "dark": {
+        "page": "#14171c",
+        "ink": "#e8eaed",
+        "pale": "#a3acb8",
+        "box": "#1f252d",
+        "edge": "#6b7686",
+        "value": "#2EE6B0",
+        "gradient": "#F0603A",
+    },
+}
+THEMES = ("auto", *COLOURS)
+_RULES = """
+text{font-family:system-ui,"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;
+font-size:13px;fill:var(--ink)}
 text.title{font-size:20px;font-weight:600}
 text.pale{fill:var(--pale)}
 text.name{font-size:11px;fill:var(--pale)}
@@ -37,6 +59,30 @@ path.thin{stroke:var(--value);stroke-width:1;opacity:.35}
 polygon.value,circle.value{fill:var(--value)}
 polygon.gradient,circle.gradient{fill:var(--gradient)}
 """
+
+
+def style(theme: str, more: str = "") -> Markup:
+    """The style sheet, with `more` rules. 'auto' follows the reader's setting; 'light' and 'dark' have their colours
+    written out, because rasterisers know neither variables nor media queries."""
+    if theme != "auto":
+        return Markup(re.sub(r"var\(--(\w+)\)", lambda name: COLOURS[theme][name[1]], _RULES + more))
+    light, dark = (";".join(f"--{name}:{colour}" for name, colour in found.items()) for found in COLOURS.values())
+    return Markup(f"\nsvg{{{light}}}\n@media (prefers-color-scheme:dark){{\nsvg{{{dark}}}}}{_RULES}{more}")
+
+
+class Cue(NamedTuple):
+    """What has to have happened before a mark is seen."""
+
+    what: Literal["value", "sent", "sum"]
+    """The value of `node` is known; `node` has sent its gradients back; all gradients have reached `node`."""
+    node: str
+
+
+class Mark(NamedTuple):
+    """Something drawn; without a cue it is there from the beginning."""
+
+    markup: Markup
+    cue: Cue | None = None
 
 
 def n(value: float) -> str:
@@ -66,14 +112,19 @@ def box(x: float, y: float, width: float, glyph: str, name: str = "", height: fl
     return [*marks, text(x, y + 16, name, "name middle")] if name else marks
 
 
-def path(points: Sequence[Point], look: str) -> Markup:
-    """Straight lines through the points, with rounded corners."""
+def course(points: Sequence[Point]) -> str:
+    """Straight lines through the points, with rounded corners, as path data."""
     parts = [f"M{n(points[0][0])} {n(points[0][1])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         (x1, y1), (x2, y2) = _toward(corner, before), _toward(corner, after)
         parts.append(f"L{n(x1)} {n(y1)}Q{n(corner[0])} {n(corner[1])} {n(x2)} {n(y2)}")
     parts.append(f"L{n(points[-1][0])} {n(points[-1][1])}")
-    return element("path", class_=look, d="".join(parts))
+    return "".join(parts)
+
+
+def path(points: Sequence[Point], look: str) -> Markup:
+    """Straight lines through the points, with rounded corners."""
+    return element("path", class_=look, d=course(points))
 
 
 def _toward(corner: Point, other: Point) -> Point:

@@ -72,7 +72,7 @@ def _short_pieces(text: str, width: int) -> Iterator[str]:
 def numbered_steps(record: CircuitRecord, direction: str, width: int) -> list[str]:
     """The steps of one direction with their arithmetic, the middle of a long list left out."""
     steps = [step for step in record.steps if step.direction == direction]
-    numbered = list(enumerate(_explained(record, steps), 1))
+    numbered = list(enumerate(explained(record, steps), 1))
     if len(numbered) <= _STEPS_WHOLE:
         return _blocks(numbered, len(numbered), width)
     more = WORDS[record.language]["more_steps"].format(count=len(numbered) - 2 * _STEPS_AT_EACH_END)
@@ -90,7 +90,7 @@ def _blocks(numbered: list[tuple[int, tuple[str, list[str]]]], count: int, width
     return lines
 
 
-def _explained(record: CircuitRecord, steps: Iterable[Step]) -> Iterator[tuple[str, list[str]]]:
+def explained(record: CircuitRecord, steps: Iterable[Step]) -> Iterator[tuple[str, list[str]]]:
     """(sentence, lines of arithmetic) of each step; a sum stands where its last part arrives."""
     into: dict[str, list[Wire]] = {}
     for wire in record.wires:

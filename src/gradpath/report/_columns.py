@@ -132,8 +132,13 @@ def log10_text(value: float | None, digits: int = 3) -> str:
     return "not finite" if value != value else units.number(10.0**value, digits) if value > -300 else f"1e{value:.0f}"
 
 
+def layer_text(layer: Layer) -> str:
+    """'blocks.3.fc'; 'cell (call 2)' where it is not the first call of the module."""
+    return facts.printable(layer.scope) + f" (call {layer.call})" * bool(layer.call)
+
+
 LAYER_COLUMNS: tuple[Column[Layer], ...] = (
-    Column("layer", lambda x: facts.printable(x.scope), "layer", left=True),
+    Column("layer", layer_text, "layer", left=True),
     Column("module", lambda x: facts.printable(x.module), "module", keep=3, left=True),
     Column("output", lambda x: "×".join(map(str, x.shape)), "shape", keep=2, left=True),
     Column("gradient norm", lambda x: log10_text(x.log10_gradient_norm), "log10_gradient_norm",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from gradpath import units
-from gradpath.record import Expectation, Finding, Flow, Fork, Gain, Layer, Statistic, Unseen, WhatIf
+from gradpath.record import Expectation, Finding, Flow, Fork, Gain, Layer, Statistic, TriedChange, Unseen
 from gradpath.report import _columns as columns
 from gradpath.report import _facts as facts
 from gradpath.report._grid import table, wrap
@@ -25,17 +25,16 @@ _LABEL = 9
 T = TypeVar("T")
 
 
-def flow_text(flow: Flow, width: int = 80, tried: Sequence[WhatIf] = ()) -> str:
-    """The verdict, where, why, what would cure it; the numbers; the profile over depth; what was not seen.
-
-    `tried`: what simulated changes did to this flow; told beside the cures.
-    """
-    lines = [*verdict_lines(flow, tried, width), *_section(sparkline(flow.layers, width)), ""]
+def flow_text(flow: Flow, width: int = 80) -> str:
+    """The verdict, where, why, what would cure it; the numbers; the profile over depth; what was not seen."""
+    lines = [*verdict_lines(flow, width), *_section(sparkline(flow.layers, width)), ""]
     for line in flow_facts(flow):
         lines += wrap(line, width, indent="  ")
     lines += _worst(flow.layers, width)
     lines += _forks(flow, width)
-    for line in (*statistics_lines(flow.statistics), *unseen_lines(flow.unseen)):
+    for line in (*statistics_lines(flow.statistics), *titled(unseen_lines(flow.unseen), "Not seen")):
+        lines += wrap(line, width, indent="  ")
+    for line in titled(note_lines(flow.unseen), "Notes"):
         lines += wrap(line, width, indent="  ")
     return "\n".join(lines) + "\n"
 
@@ -44,14 +43,14 @@ def _section(lines: Sequence[str]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def verdict_lines(flow: Flow, tried: Sequence[WhatIf], width: int) -> list[str]:
+def verdict_lines(flow: Flow, width: int) -> list[str]:
     """The worst finding and its cures, the others in short; effective depth first in what follows."""
     if not flow.findings:
         lines = wrap(verdict(flow), width)
-        return lines + [line for what in tried_lines(tried) for line in labelled("tried", what, width)]
-    worst, *others = flow.findings
+        return lines + [line for what in tried_lines(flow) for line in labelled("tried", what, width)]
+    others = flow.findings[1:]
     lines = wrap(verdict(flow), width)
-    for label, text in details(worst, tried):
+    for label, text in (*details(flow), *(("tried", line) for line in tried_lines(flow))):
         lines += labelled(label, text, width)
     for other in others[:MORE_FINDINGS]:
         lines += wrap(f"Also {finding_title(other)}", width, indent="  ")
@@ -70,26 +69,39 @@ def verdict(flow: Flow) -> str:
     return flow_headline(flow) if alarming else f"No finding. {flow_headline(flow)}"
 
 
-def details(finding: Finding, tried: Sequence[WhatIf] = ()) -> Iterator[tuple[str, str]]:
-    """(what, text) of a finding: where, why, cure, tried."""
+def details(flow: Flow) -> Iterator[tuple[str, str]]:
+    """(what, text) of the worst finding: where, why, cure, and the changes worth trying that were not tried."""
+    finding = flow.findings[0]
     if finding.where:
         yield "where", facts.printable(finding.where)
     if finding.evidence:
         yield "why", facts.printable(finding.evidence)
     if finding.remedy:
         yield "cure", facts.printable(finding.remedy)
-    done = {what.change for what in tried}
+    done = {what.change for what in flow.tried}
     if untried := [cure for cure in finding.cures if cure not in done]:
         yield "try", " ".join(f"--try {facts.printable(cure)}" for cure in untried)
-    for line in tried_lines(tried):
-        yield "tried", line
 
 
-def tried_lines(tried: Iterable[WhatIf]) -> Iterator[str]:
-    """'init=he: with He initialisation conv1 receives 0.4 instead of 6e-11', and what could not be changed."""
-    for what in tried:
+def tried_lines(flow: Flow) -> Iterator[str]:
+    """'init=he: with He initialisation conv1 receives 0.4 instead of 6e-11; no finding is left', and what could not
+    be changed: one line for each change that was simulated."""
+    for what in flow.tried:
         more = "; ".join(note for note in what.notes if note not in what.sentence)
-        yield facts.printable(f"{what.change}: {what.sentence}{f' ({more})' if more else ''}")
+        told = f"{what.change}: {what.sentence}{f' ({more})' if more else ''}"
+        yield facts.printable(f"{told}{_left(flow, what)}")
+
+
+def _left(flow: Flow, what: TriedChange) -> str:
+    """Whether the change cures: which findings are left of those that the model has as it is, and which are new."""
+    if what.findings is None or not (flow.findings or what.findings):
+        return ""
+    if not what.findings:
+        return "; no finding is left"
+    had = {finding.kind for finding in flow.findings}
+    left = [kind for kind in dict.fromkeys(what.findings) if kind in had]
+    new = [kind for kind in dict.fromkeys(what.findings) if kind not in had]
+    return (f"; still {', '.join(left)}" if left else "") + (f"; now {', '.join(new)}" if new else "")
 
 
 def labelled(label: str, text: str, width: int) -> list[str]:
@@ -232,9 +244,17 @@ def unseen_lines(unseen: Unseen) -> list[str]:
         ("parameters without gradient", unseen.parameters_without_gradient),
         ("opaque operations", unseen.opaque),
     )
-    lines = [f"{title} ({len(names)}): {_few(names)}" for title, names in groups if names]
-    lines += [f"note: {facts.printable(note)}" for note in unseen.notes]
-    return ["", "Not seen", *lines] if lines else []
+    return [f"{title} ({len(names)}): {_few(names)}" for title, names in groups if names]
+
+
+def note_lines(unseen: Unseen) -> list[str]:
+    """What was assumed or done on the way, a line each."""
+    return [facts.printable(note) for note in unseen.notes]
+
+
+def titled(lines: Sequence[str], title: str) -> list[str]:
+    """A gap, the title, the lines; nothing where there are none."""
+    return ["", title, *lines] if lines else []
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""A watched run as one screen of text: is it still learning, what reaches the first layers, which layers move."""
+"""A watched run as one screen of text: a verdict, is it still learning, what reaches the first layers, what moves."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gradpath.record import (
 )
 from gradpath.report import _facts as facts
 from gradpath.report._columns import Column
+from gradpath.report._follow_verdict import verdict
 from gradpath.report._grid import shorten, table, wrap
 from gradpath.report._sparkline import BROKEN, LEVELS, UNREACHED, ZERO
 
@@ -43,11 +44,15 @@ def follow_text(log: WatchLog, width: int = 80, height: int = 24) -> str:
         return shorten(f"{log.path}: waiting for the first line", width) + "\n"
     if not reports:
         return "\n".join([*wrap(_title(log, header), width), "waiting for the first report"]) + "\n"
-    lines = [*_status(log, header, reports), "", *_losses(reports, width), "", *_depth(header, reports, width), ""]
+    moved = moves(header, reports[:-1], reports[-1])
+    lines = [verdict(header, reports, moved), "", *_status(log, header, reports), ""]
+    lines += [*_losses(reports, width), "", *_depth(header, reports, width), ""]
     lines = [line for text in lines for line in (wrap(text, width) or [""])]
     events, foot = _events(log, width), _foot(log, header, width)
+    if len(lines) + len(events) + len(foot) > height:  # gaps give way first
+        lines = [line for line in lines if line]
     room = height - len(lines) - len(events) - len(foot)
-    return "\n".join([*lines, *_movers(header, reports, room, width), *events, *foot]) + "\n"
+    return "\n".join([*lines, *_movers(moved, room, width), *events, *foot]) + "\n"
 
 
 def _title(log: WatchLog, header: WatchHeader) -> str:
@@ -98,9 +103,8 @@ def _depth(header: WatchHeader, reports: Sequence[WatchReport], width: int) -> l
     return lines + [f"  {name:<{_LABEL}}{_bars(row, low, high, _LEAST_DECADES)}" for name, row in rows.items()]
 
 
-def _movers(header: WatchHeader, reports: Sequence[WatchReport], room: int, width: int) -> list[str]:
+def _movers(found: Sequence[Move], room: int, width: int) -> list[str]:
     """The layers furthest from their own running median, one row each."""
-    found = moves(header, reports[:-1], reports[-1])
     if not found:
         return ["Which layers move: known after five reports"][: max(room, 0)]
     best = {move.scope: move for move in reversed(found)}

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from gradpath.errors import UserError
-from gradpath.record import CircuitRecord, Comparison, Flow, FlowDiff, PathLengths, Record, RunRecord, WhatIf
+from gradpath.record import CircuitRecord, Comparison, Flow, FlowDiff, PathLengths, Record, RunRecord, Spike, WhatIf
 from gradpath.report import _csv as csv
 from gradpath.report import _text as text
 from gradpath.report._diff_text import diff_markdown, diff_text
 from gradpath.report._flow_text import flow_text
 from gradpath.report._markdown import flow_markdown
 from gradpath.report._paths_text import paths_markdown, paths_text
+from gradpath.report._watched import spike_text
 from gradpath.report._whatif_text import whatif_text
 
 Writer = Callable[[Any], bytes]
@@ -23,6 +24,7 @@ _TEXTS: dict[type[Record], Callable[[Any, int], str]] = {
     FlowDiff: diff_text,
     PathLengths: paths_text,
     RunRecord: text.run_text,
+    Spike: spike_text,
     WhatIf: whatif_text,
 }
 
@@ -47,9 +49,15 @@ def _json(record: Record) -> bytes:
 
 
 def _html(record: Record) -> bytes:
-    from gradpath.report._html import page
+    from gradpath.report._report_page import report_page
 
-    return page(record).encode()
+    return report_page([record]).encode()
+
+
+def _circuit_html(record: CircuitRecord) -> bytes:
+    from gradpath.report._html import circuit_page
+
+    return circuit_page(record).encode()
 
 
 def _png(record: Record) -> bytes:
@@ -65,9 +73,33 @@ def _drawn_svg(record: Record) -> bytes:
 
 
 def _circuit_svg(record: CircuitRecord) -> bytes:
-    from gradpath.report.circuit import circuit_svg
+    from gradpath.report.circuit import picture_svg
 
-    return circuit_svg(record).encode()
+    return picture_svg(record).encode()
+
+
+def _circuit_png(record: CircuitRecord) -> bytes:
+    from gradpath.report.circuit import circuit_png
+
+    return circuit_png(record)
+
+
+def _circuit_gif(record: CircuitRecord) -> bytes:
+    from gradpath.report.circuit import circuit_gif
+
+    return circuit_gif(record)
+
+
+def _circuit_mp4(record: CircuitRecord) -> bytes:
+    from gradpath.report.circuit import circuit_mp4
+
+    return circuit_mp4(record)
+
+
+def _circuit_md(record: CircuitRecord) -> bytes:
+    from gradpath.report.circuit import circuit_markdown
+
+    return circuit_markdown(record).encode()
 
 
 def _flow_md(record: Flow) -> bytes:
@@ -93,11 +125,21 @@ FORMATS: dict[type[Record], dict[str, Writer]] = {
         "json": _json,
         "md": _flow_md,
     },
-    FlowDiff: {"txt": _text, "csv": csv.diff_csv, "json": _json, "md": _diff_md},
-    PathLengths: {"txt": _text, "csv": csv.paths_csv, "json": _json, "md": _paths_md},
-    WhatIf: {"txt": _text, "json": _json},
-    RunRecord: {"txt": _text, "csv": csv.epoch_csv, "json": _json},
-    CircuitRecord: {"html": _html, "svg": _circuit_svg, "txt": _text, "json": _json},
+    FlowDiff: {"html": _html, "txt": _text, "csv": csv.diff_csv, "json": _json, "md": _diff_md},
+    PathLengths: {"html": _html, "txt": _text, "csv": csv.paths_csv, "json": _json, "md": _paths_md},
+    WhatIf: {"html": _html, "txt": _text, "json": _json},
+    RunRecord: {"html": _html, "txt": _text, "csv": csv.epoch_csv, "json": _json},
+    Spike: {"html": _html, "json": _json},
+    CircuitRecord: {
+        "html": _circuit_html,
+        "svg": _circuit_svg,
+        "gif": _circuit_gif,
+        "mp4": _circuit_mp4,
+        "png": _circuit_png,
+        "txt": _text,
+        "json": _json,
+        "md": _circuit_md,
+    },
 }
 
 

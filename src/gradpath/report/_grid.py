@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gradpath.report._columns import Column
+from gradpath.report._signs import replaced
 
 T = TypeVar("T")
 NARROWEST = 24
@@ -22,7 +23,7 @@ _GAP = "  "
 def wrap(text: str, width: int, indent: str = "") -> list[str]:
     """The text broken at spaces into lines of at most `width` cells; all but the first are indented."""
     room = max(width, NARROWEST) - len(indent)
-    lines = [line.plain.rstrip() for line in Text(text).wrap(Console(width=room, color_system=None), room)]
+    lines = [line.plain.rstrip() for line in Text(replaced(text)).wrap(Console(width=room, color_system=None), room)]
     return [line if i == 0 else indent + line for i, line in enumerate(lines)]
 
 
@@ -30,7 +31,7 @@ def table(columns: Sequence[Column[T]], rows: Iterable[T], width: int) -> tuple[
     """The lines of a table, and the columns that found no room in it."""
     rows = list(rows)
     kept, gap = list(columns), _GAP
-    cells = {column.head: [column.cell(row) or "" for row in rows] for column in columns}
+    cells = {column.head: [replaced(column.cell(row) or "") for row in rows] for column in columns}
     while len(kept) > 1 and _total(kept, cells, gap) > width:
         if gap == _GAP and _total(kept, cells, " ") <= width:
             gap = " "
@@ -76,10 +77,11 @@ def _line(cells: list[str], columns: list[Column[T]], sizes: list[int], gap: str
 
 def shorten(text: str, size: int) -> str:
     """The text in at most `size` cells: its middle gives way to '…'."""
+    text, gap = replaced(text), replaced("…")
     if cell_len(text) <= size:
         return text
-    head = (size - 1) // 2
+    head = max(size - len(gap), 0) // 2
     tail = text
-    while cell_len(tail) > size - 1 - head:
+    while cell_len(tail) > max(size - len(gap), 0) - head:
         tail = tail[1:]
-    return set_cell_size(text, head) + "…" + tail
+    return (set_cell_size(text, head) + gap + tail)[:size]

@@ -67,8 +67,17 @@ def flow_headline(flow: Flow) -> str:
         return f"{name}: {layers}, but the gradient passes {branches} on average; {arrival(flow)}"
     if facts.paths_cancel(flow):
         return f"{name}: {layers}; paths cancel, so no average number of branches is given; {arrival(flow)}"
+    if flow.repeated:
+        return f"{name}: {layers}, {_repeated(flow)}; {arrival(flow)}"
     around = "with no way around them" if not forks else f"{facts.counted(forks, 'residual fork')}"
     return f"{name}: {layers} deep{',' if forks else ''} {around}; {arrival(flow)}"
+
+
+def _repeated(flow: Flow) -> str:
+    """'60 of them calls of cell'."""
+    cells, calls = [facts.printable(scope) for scope in flow.repeated], sum(flow.repeated.values())
+    named = cells[0] if len(cells) == 1 else f"{cells[0]} to {cells[-1]}"
+    return f"{calls:,} of them calls of {named or 'one module'}"
 
 
 def arrival(flow: Flow) -> str:

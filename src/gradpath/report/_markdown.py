@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from gradpath.record import Flow, WhatIf
+from gradpath.record import Flow
 from gradpath.report import _columns as columns
 from gradpath.report import _facts as facts
 from gradpath.report import _flow_text as words
@@ -32,16 +32,16 @@ def markdown_table(heads: Sequence[Column[T]], rows: Iterable[T]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def flow_markdown(flow: Flow, tried: Sequence[WhatIf] = ()) -> str:
+def flow_markdown(flow: Flow) -> str:
     """The verdict with its details, the other findings, the numbers, the least-fed layers."""
     parts = [f"### {plain(words.verdict(flow))}"]
     if flow.findings:
-        worst, *others = flow.findings
-        parts.append(_bullets(f"**{label}** {plain(text)}" for label, text in words.details(worst, tried)))
-        parts.append(_bullets(f"also {plain(words.finding_title(other))}" for other in others))
+        tried = (("tried", line) for line in words.tried_lines(flow))
+        parts.append(_bullets(f"**{label}** {plain(text)}" for label, text in (*words.details(flow), *tried)))
+        parts.append(_bullets(f"also {plain(words.finding_title(other))}" for other in flow.findings[1:]))
         parts.append(plain(flow_headline(flow)))
     else:
-        parts.append(_bullets(f"**tried** {plain(line)}" for line in words.tried_lines(tried)))
+        parts.append(_bullets(f"**tried** {plain(line)}" for line in words.tried_lines(flow)))
     if profile := sparkline(flow.layers, _SPARKLINE_WIDTH):
         parts.append("```text\n" + "\n".join(facts.printable(line) for line in profile) + "\n```")
     parts.append(_bullets(plain(line) for line in words.flow_facts(flow)))
@@ -49,8 +49,9 @@ def flow_markdown(flow: Flow, tried: Sequence[WhatIf] = ()) -> str:
         parts += ["Layers that the least gradient reaches:", markdown_table(columns.LAYER_COLUMNS, worst_fed)]
     if flow.residual_forks:
         parts += ["Residual forks, stem first:", _forks_table(flow)]
-    rest = [*words.statistics_lines(flow.statistics), *words.unseen_lines(flow.unseen)[2:]]
-    parts.append(_bullets(plain(line) for line in rest if line))
+    rest = [line for line in words.statistics_lines(flow.statistics) if line]
+    rest += [*words.unseen_lines(flow.unseen), *(f"note: {note}" for note in words.note_lines(flow.unseen))]
+    parts.append(_bullets(plain(line) for line in rest))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

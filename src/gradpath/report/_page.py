@@ -7,10 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 HEIGHT_PIXELS = 900
+MOST_BYTES = 4 << 20
+"""Of a page inside a notebook, which is saved with all its outputs."""
+_TOO_LARGE = (
+    "This page is {size:.1f} MiB, more than the {most} MiB that a notebook should hold: "
+    "gp.render(record, 'report.html') writes it as a file. The record as text:"
+)
 
 
 class Page:
-    """A record as one HTML page. Notebooks show it in a sandboxed frame; `str(page)` is the text."""
+    """A record, or several, as one HTML page. Notebooks show it in a sandboxed frame; `str(page)` is the text."""
 
     def __init__(self, markup: Callable[[], str] | None, text: str) -> None:
         self._markup = markup
@@ -24,9 +30,13 @@ class Page:
         return self._markup()
 
     def _repr_html_(self) -> str:
-        """`srcdoc` without allow-scripts: nothing in a record can run."""
+        """A frame that may run the page's own script, by hash, and nothing else: no origin, no forms, no top."""
+        page = html.escape(self.html, quote=True)
+        if len(page.encode()) > MOST_BYTES:
+            note = _TOO_LARGE.format(size=len(page.encode()) / 2**20, most=MOST_BYTES >> 20)
+            return f"<p>{html.escape(note)}</p><pre>{html.escape(self._text)}</pre>"
         return (
-            f'<iframe srcdoc="{html.escape(self.html, quote=True)}" sandbox="" title="gradpath report" '
+            f'<iframe srcdoc="{page}" sandbox="allow-scripts" title="gradpath report" '
             f'style="width:100%;height:{HEIGHT_PIXELS}px;border:0"></iframe>'
         )
 

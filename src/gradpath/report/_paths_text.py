@@ -22,8 +22,8 @@ DEPTHS = 20
 QUANTILES = (0.05, 0.5, 0.95)
 _SHADES = " ░▒▓█"
 _WIDEST_BAR = 40
-_ROUNDING = 1e-6
-"""A standard deviation below it is what rounding leaves where all paths have one length."""
+_ROUNDING = 1e-5
+"""Of float32, in a mean and a standard deviation of path lengths, relative to the longest."""
 _SCOPE_WIDTH = 24
 
 
@@ -47,9 +47,9 @@ def paths_text(record: PathLengths, width: int = 80) -> str:
     lines = [*wrap(paths_headline(record), width), ""]
     for line in paths_facts(record):
         lines += wrap(line, width, indent="  ")
-    if record.lengths:
+    if _shows_lengths(record):
         lines += ["", *wrap(_title(record), width), *_bar_lines(record, width)]
-    if record.by_depth:
+    if record.by_depth and not _is_empty(record):
         lines += ["", *wrap(_DEPTH_TITLE.format(unit=record.unit), width), *_heat_lines(record.by_depth, width)]
     notes = [line for note in record.notes for line in wrap(f"note: {facts.printable(note)}", width, indent="  ")]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
@@ -59,7 +59,7 @@ def paths_markdown(record: PathLengths) -> str:
     """The same as Markdown."""
     parts = [f"### {plain(paths_headline(record))}"]
     parts.append("\n".join(f"- {plain(line)}" for line in (*paths_facts(record), *record.notes)))
-    if record.lengths:
+    if _shows_lengths(record):
         parts += [plain(_title(record)), markdown_table(_bar_columns(record), bars(record))]
     return "\n\n".join(parts) + "\n"
 
@@ -69,11 +69,12 @@ def paths_headline(record: PathLengths) -> str:
     place = f"{facts.printable(record.model)} at {facts.printable(record.at)}"
     if record.method == "veit":
         return f"{place}: path-norm mass by sampling (Veit et al. 2016); not additive, not to be compared with shares"
-    if record.unit == "branches" and not record.branches:
-        return f"{place}: no residual fork, so there is no branch to pass (--unit layers counts layers)"
+    if _is_empty(record):
+        return f"{place}: no residual fork, so there is no branch to pass (unit layers counts layers)"
     if record.mean_length is None:
         return f"{place}: no mean path length: the gradient is 0"
-    if not 0 <= record.mean_length <= _longest(record):
+    slack = _ROUNDING * _longest(record)
+    if not -slack <= record.mean_length <= _longest(record) + slack:
         return f"{place}: paths of opposite sign cancel, so their mean length ({_mean(record)}) says nothing"
     depth = record.effective_depth
     deep = "" if depth is None or record.unit == "branches" else f"; {units.number(depth, 3)} branches deep"
@@ -81,7 +82,20 @@ def paths_headline(record: PathLengths) -> str:
         passed = f"{_mean(record)} of {facts.counted(record.branches, 'branch', 'branches')}"
         longest = "" if record.longest_path is None else f"; its longest path has {record.longest_path} layers"
         return f"{place}: the gradient passes {passed} on average{longest}"
-    return f"{place}: the gradient passes {_mean(record)} {record.unit} on average{deep}"
+    plain = "no residual fork; " if record.unit == "layers" and not record.branches else ""
+    if len(record.lengths) == 1:
+        return f"{place}: {plain}every path passes {facts.counted(record.lengths[0], record.unit[:-1])}{deep}"
+    return f"{place}: {plain}the gradient passes {_mean(record)} {record.unit} on average{deep}"
+
+
+def _is_empty(record: PathLengths) -> bool:
+    """Whether branches were counted where there is none: each path has length 0, and nothing is split."""
+    return record.unit == "branches" and not record.branches
+
+
+def _shows_lengths(record: PathLengths) -> bool:
+    """One bar of 100 % says no more than the headline, but where branches could have been passed and were not."""
+    return len(record.lengths) > 1 or bool(record.lengths and record.branches and record.unit == "branches")
 
 
 def _longest(record: PathLengths) -> float:
@@ -95,12 +109,11 @@ def _mean(record: PathLengths) -> str:
 
 def paths_facts(record: PathLengths) -> Iterator[str]:
     """Quantiles, spread, shortest and longest path, the error of the sum."""
-    if record.lengths and any(record.norm_masses):
+    if len(record.lengths) > 1 and any(record.norm_masses):
         found = ", ".join(f"{100 * q:.0f} %: {record.quantile(q)}" for q in QUANTILES)
         yield f"quantiles of the norm mass, in {record.unit}: {found}"
-    if record.deviation is not None:
-        deviation = record.deviation if record.deviation > _ROUNDING else 0.0
-        yield f"standard deviation of the length: {units.number(deviation, 3)}"
+    if record.deviation is not None and record.deviation > _ROUNDING * _longest(record):
+        yield f"standard deviation of the length: {units.number(record.deviation, 3)}"
     if record.shortest_path is not None and record.longest_path is not None:
         yield f"shortest gradient path {facts.counted(record.shortest_path, 'layer')}, longest {record.longest_path}"
     yield f"gradient norm {columns.log10_text(record.log10_gradient_norm)}"

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from gradpath.errors import MissingExtraError, UserError
-from gradpath.record import Comparison, Flow, Record
+from gradpath.record import Comparison, Flow, PathLengths, Record
 from gradpath.report import _facts as facts
 from gradpath.report import _figures as figures
 from gradpath.report._figures import Line, Row
 from gradpath.report._grid import shorten
 from gradpath.report._headline import flow_headline, headline
+from gradpath.report._paths_axes import draw_paths
 from gradpath.report._text import setting
 
 INK, PALE, GRID = "#1b1f24", "#5b6470", "#e3e6ea"
@@ -34,15 +35,19 @@ _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "
 
 
 def draw(record: Record, axes: Any = None) -> Any:
-    """The gradient profile in the given axes (returned), or the whole figure where none are given."""
+    """The gradient profile or the path lengths in the given axes (returned); the whole figure where there are none."""
     if axes is None:
         return figure(record)
     if isinstance(record, Comparison):
         _profile(axes, figures.lines(record), compared=False)
     elif isinstance(record, Flow):
         _profile(axes, (figures.line(record.model, figures.look(5), record),), compared=False)
+    elif isinstance(record, PathLengths):
+        draw_paths(axes, record)
     else:
-        raise UserError(f"cannot draw a {type(record).__name__} into axes: a comparison or a flow can be drawn")
+        raise UserError(
+            f"cannot draw a {type(record).__name__} into axes: a comparison, a flow or path lengths can be drawn"
+        )
     for name in axes.legend(fontsize="small").get_texts():
         name.set_parse_math(False)
     return axes

@@ -10,6 +10,14 @@ from gradpath.report._circuit_svg import circuit_svg as circuit_svg
 from gradpath.report._circuit_text import circuit_text as circuit_text
 from gradpath.report._circuit_text import figure, numbered_steps
 from gradpath.report._facts import printable
+from gradpath.report._motion import circuit_gif as circuit_gif
+from gradpath.report._motion import circuit_mp4 as circuit_mp4
+from gradpath.report._motion import circuit_png as circuit_png
+from gradpath.report._motion import frame as frame
+from gradpath.report._motion import frame_texts as frame_texts
+from gradpath.report._motion import moving_svg as moving_svg
+from gradpath.report._motion import picture_svg as picture_svg
+from gradpath.report._motion import truck_svg as truck_svg
 
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_<>\[\]#|])")
 _COLUMNS = 80

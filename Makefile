@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-all sweep check clean
+.PHONY: demo test test-all sweep check web clean
 
 demo: $(INSTALLED)          ## the main job: train plain, residual and dense nets side by side, explain what was seen
 	$(BIN)/gradpath compare
@@ -22,6 +22,9 @@ check: $(INSTALLED)         ## formatting, lint, types
 	$(BIN)/ruff format --check src tests bench scripts examples
 	$(BIN)/ruff check src tests bench scripts examples
 	$(BIN)/mypy
+
+web:                        ## the page's scripts and style sheet from web/, with their checks; needs Node 20 and npm
+	cd web && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -74,6 +74,8 @@ export function scene(walked: Walk, k: number): Scene {
     const [x2, y2] = position(target);
     const level = buses.get(key(wire));
     const hanging = !place.has(source);
+    // Near its source, where its gradient arrives and a narrow screen begins; several of one source would meet there.
+    const isOnlyBus = level !== undefined && inputs.filter((one) => one.source === source && buses.has(key(one))).length === 1;
     const answer = walked.wires.find((one) => one.target === target && one.slot === slot);
     const points: [number, number][] =
       level === undefined ? [[x1, y1], [x2, y2]] : [[x1, y1], [x1, y - LIFT - BUS * level - 12], [x2, y - LIFT - BUS * level - 12], [x2, y2]];
@@ -81,7 +83,7 @@ export function scene(walked: Walk, k: number): Scene {
       key: key(wire), source, target, points, hanging, skip: level !== undefined,
       value: valueText(source),
       gradient: passed.has(target) && answer ? `◂ ∂${show(answer.gradient)}` : null,
-      labelX: hanging ? x1 + 12 : (x1 + x2) / 2,
+      labelX: hanging ? x1 + 12 : isOnlyBus ? x1 + PITCH / 2 : (x1 + x2) / 2,
       labelY: hanging ? (y1 + y2) / 2 : level === undefined ? y : y - LIFT - BUS * level - 12,
       active: current?.node === target,
     };

@@ -31,7 +31,7 @@ export function bracketed(text: string): string {
 
 /** A fraction as "91.7 %". */
 export function percent(fraction: number | null, digits = 1): string {
-  return fraction === null ? "-" : `${signed((100 * fraction).toFixed(digits))} %`;
+  return fraction === null ? "-" : `${signed((100 * fraction).toFixed(digits).replace(/^-(0\.?0*)$/, "$1"))} %`;
 }
 
 /** 853018 as "853.0 k". */

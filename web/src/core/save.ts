@@ -3,10 +3,18 @@
 const PROPERTIES = [
   "fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "fill-opacity",
   "stroke-opacity", "font-family", "font-size", "font-weight", "text-anchor", "dominant-baseline", "visibility", "display",
+  "paint-order", "letter-spacing", "font-variant-numeric",
 ];
+
+/** Control characters of hostile names: in HTML they do no harm, in XML they are errors. */
+const NOT_IN_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 
 /** An SVG that needs no style sheet: every element carries what the page gave it. */
 export function standaloneSvg(drawing: SVGSVGElement): string {
+  return asXml(standalone(drawing));
+}
+
+export function standalone(drawing: SVGSVGElement): SVGSVGElement {
   const copy = drawing.cloneNode(true) as SVGSVGElement;
   const box = drawing.viewBox.baseVal;
   const from = [drawing, ...drawing.querySelectorAll<SVGElement>("*")];
@@ -26,8 +34,10 @@ export function standaloneSvg(drawing: SVGSVGElement): string {
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.setAttribute("width", String(box.width));
   copy.setAttribute("height", String(box.height));
-  return new XMLSerializer().serializeToString(copy);
+  return copy;
 }
+
+const asXml = (picture: SVGSVGElement) => new XMLSerializer().serializeToString(picture).replace(NOT_IN_XML, "\ufffd");
 
 export function pageColour(): string {
   return getComputedStyle(document.documentElement).getPropertyValue("--page").trim() || "#ffffff";
@@ -38,15 +48,24 @@ export function saveSvg(drawing: SVGSVGElement, name: string): void {
 }
 
 export async function savePng(drawing: SVGSVGElement | HTMLCanvasElement, name: string): Promise<void> {
-  const canvas = drawing instanceof HTMLCanvasElement ? drawing : await rasterised(drawing);
+  const canvas = drawing instanceof HTMLCanvasElement ? drawing : await rasterised(standaloneSvg(drawing), drawing.viewBox.baseVal);
+  await saveCanvas(canvas, name);
+}
+
+/** A picture that needs no style sheet any more. */
+export async function savePicture(picture: SVGSVGElement, name: string, kind: "svg" | "png"): Promise<void> {
+  if (kind === "svg") save(new Blob([asXml(picture)], { type: "image/svg+xml" }), `${name}.svg`);
+  else await saveCanvas(await rasterised(asXml(picture), picture.viewBox.baseVal), name);
+}
+
+async function saveCanvas(canvas: HTMLCanvasElement, name: string): Promise<void> {
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
   if (blob) save(blob, `${name}.png`);
 }
 
-async function rasterised(drawing: SVGSVGElement): Promise<HTMLCanvasElement> {
-  const { width, height } = drawing.viewBox.baseVal;
+async function rasterised(svg: string, { width, height }: { width: number; height: number }): Promise<HTMLCanvasElement> {
   const image = new Image();
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standaloneSvg(drawing))}`;
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
   await image.decode();
   const canvas = document.createElement("canvas");
   canvas.width = 2 * width;

@@ -68,11 +68,12 @@ function param<T>(key: string, fallback: T, read: (text: string) => T | null, wr
 
 /** A number in a range; what is not one is the default. */
 export function numberParam(key: string, fallback: number, low = -Infinity, high = Infinity): Param<number> {
+  const within = (value: number) => Math.min(Math.max(value, low), high);
   const read = (text: string) => {
     const value = Number(text);
-    return text !== "" && Number.isFinite(value) ? Math.min(Math.max(value, low), high) : null;
+    return text !== "" && Number.isFinite(value) ? within(value) : null;
   };
-  return param(key, fallback, read, String);
+  return param(key, fallback, read, (value) => String(within(value)));
 }
 
 /** A whole number in a range. */

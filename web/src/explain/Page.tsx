@@ -1,68 +1,83 @@
-/** The page from top to bottom, and the keys that step through its figures. */
+/** The page from top to bottom, and the keys and links that lead through its figures. */
 import { useEffect } from "preact/hooks";
-import { texts, language } from "../core/i18n";
+import { language, texts } from "../core/i18n";
 import { anchor } from "../core/state";
 import { Live } from "../ui/Live";
 import { Settings } from "../ui/Settings";
+import { Contents } from "./Contents";
 import type { ExplainData } from "./data";
+import { Footer } from "./Footer";
+import { Gate } from "./Gate";
+import { followLink, pageKey } from "./navigate";
+import { Paths } from "./Paths";
 import { Plain } from "./Plain";
+import { Dense } from "./Dense";
+import { Nets } from "./Nets";
+import { Norm } from "./Norm";
+import { Parameters } from "./Parameters";
+import { Real } from "./Real";
+import { Sheet } from "./Sheet";
+import { Skip } from "./Skip";
+import { Truck } from "./Truck";
 
 const t = texts({
   en: {
     title: "Why can ResNet and DenseNet be so deep?",
-    lead: "Seven figures, from one gate to real networks. Read down; change any number; nothing moves until you ask.",
-    contents: "Figures",
+    lead: "Seven parts, from one gate to real networks. Read down; change any number; nothing moves until you ask.",
     skip: "Skip to the figures",
   },
   zh: {
     title: "为什么 ResNet 和 DenseNet 可以这么深？",
-    lead: "七幅图，从一个门到真实的网络。往下读；任何数都可以改；你不动，它就不动。",
-    contents: "图",
+    lead: "七个部分，从一个门到真实的网络。往下读；任何数都可以改；你不动，它就不动。",
     skip: "跳到图",
   },
 });
 
-export function Page({ data: _ }: { data: ExplainData }) {
+export function Page({ data }: { data: ExplainData }) {
+  const isSheet = anchor.value === "sheet";
   useEffect(() => {
     document.documentElement.lang = language() === "zh" ? "zh-CN" : "en";
     document.title = t("title");
   });
   useEffect(() => {
-    const show = document.getElementById(anchor.peek());
-    show?.scrollIntoView();
-    addEventListener("keydown", page);
-    return () => removeEventListener("keydown", page);
+    document.getElementById(anchor.peek())?.scrollIntoView();
+  }, [isSheet]); // and on loading
+  useEffect(() => {
+    addEventListener("keydown", pageKey);
+    return () => removeEventListener("keydown", pageKey);
   }, []);
   return (
-    <>
-      <a class="skip-link" href="#plain">
+    <div onClick={followLink}>
+      <a class="skip-link" href={isSheet ? "#sheet" : "#gate"}>
         {t("skip")}
       </a>
       <header>
         <p class="brand">gradpath</p>
         <Settings />
       </header>
-      <main>
-        <h1>{t("title")}</h1>
-        <p class="lead">{t("lead")}</p>
-        <Plain />
-      </main>
+      <main>{isSheet ? <Sheet /> : <Figures data={data} />}</main>
+      <Footer version={data.version} />
       <Live />
-    </>
+    </div>
   );
 }
 
-/** PageUp and PageDown, which presenters' remote controls send, step from figure to figure. */
-function page(event: KeyboardEvent): void {
-  const way = event.key === "PageDown" ? 1 : event.key === "PageUp" ? -1 : 0;
-  if (!way || event.altKey || event.ctrlKey || event.metaKey) return;
-  const figures = [...document.querySelectorAll<HTMLElement>("section.figure")];
-  const tops = figures.map((figure) => figure.getBoundingClientRect().top);
-  const next = way > 0 ? tops.findIndex((top) => top > 8) : tops.findLastIndex((top) => top < -8);
-  const target = figures[next];
-  if (!target) return;
-  event.preventDefault();
-  target.scrollIntoView();
-  target.focus({ preventScroll: true });
-  anchor.value = target.id;
+function Figures({ data }: { data: ExplainData }) {
+  return (
+    <>
+      <h1>{t("title")}</h1>
+      <p class="lead">{t("lead")}</p>
+      <Contents />
+      <Gate />
+      <Plain />
+      <Skip />
+      <Paths />
+      <Truck />
+      <Norm />
+      <Nets />
+      <Dense />
+      <Parameters />
+      <Real data={data} />
+    </>
+  );
 }

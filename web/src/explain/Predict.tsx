@@ -12,14 +12,14 @@ const t = texts({
     guess: "Your guess", check: "Check",
     right: "Right: {answer}.", wrong: "It is {answer}: {upstream} × {local}.",
     begin: "Go back to the start and step: each time the next gradient is hidden.",
-    go: "Start the questions",
+    go: "Start the questions", again: "Once more",
   },
   zh: {
     ask: "{node} 收到 {upstream}。它传给 {target} 多少？",
     guess: "你的猜测", check: "检查",
     right: "对：{answer}。", wrong: "是 {answer}：{upstream} × {local}。",
     begin: "回到起点一步步走：每次都会隐藏下一个梯度。",
-    go: "开始提问",
+    go: "开始提问", again: "再来一遍",
   },
 });
 
@@ -35,6 +35,9 @@ export function hiddenWire(walked: Walk, k: number): string | null {
   return wire ? `${wire.target}.${wire.slot}` : null;
 }
 
+/** From the field that went with the last answer. */
+const takeFocus = (button: HTMLButtonElement | null) => button?.focus();
+
 export function Predict({ walked, step }: { walked: Walk; step: Param<number> }) {
   const [guess, setGuess] = useState("");
   const [said, setSaid] = useState("");
@@ -45,8 +48,8 @@ export function Predict({ walked, step }: { walked: Walk; step: Param<number> })
     return (
       <p class="predict">
         {said || t("begin")}{" "}
-        <button type="button" onClick={() => { setSaid(""); step.set(backward + 1); }}>
-          {t("go")}
+        <button type="button" ref={said ? takeFocus : null} onClick={() => { setSaid(""); step.set(backward + 1); }}>
+          {t(said ? "again" : "go")}
         </button>
       </p>
     );

@@ -1,2 +1,23 @@
 /** The report: one record, or several side by side. */
-document.documentElement.dataset["ready"] = "true";
+import { render } from "preact";
+import { pageData } from "../core/data";
+import { followUrl } from "../core/state";
+import { followTheme } from "../core/theme";
+import type { ReportData } from "./data";
+import { Page } from "./Page";
+import type { AnyRecord } from "./records";
+import { define } from "./terms";
+
+async function start(): Promise<void> {
+  const root = document.getElementById("app");
+  const [data, records] = await Promise.all([pageData<ReportData>("data"), pageData<AnyRecord[]>("records")]);
+  if (!root || !data || !records) return;
+  define(data.definitions);
+  followUrl();
+  followTheme();
+  root.replaceChildren();
+  render(<Page report={{ ...data, records }} />, root);
+  document.documentElement.dataset["ready"] = "true";
+}
+
+void start();

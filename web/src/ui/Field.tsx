@@ -21,17 +21,20 @@ export function NumberField({ label, value, onChange, step = 0.1 }: NumberFieldP
   const id = useId();
   const [text, setText] = useState(show(value));
   const [problem, setProblem] = useState("");
+  const [commits, setCommits] = useState(0); // a value out of range may leave what stood there: then the text has to go back
   useEffect(() => {
     setText(show(value));
     setProblem("");
-  }, [value]);
+  }, [value, commits]);
   const commit = (typed: string) => {
     const number = parse(typed);
     if (number === null) {
       setProblem(t("notANumber", { text: typed || "∅", name: label, value: show(value) }));
       setText(show(value));
-    } else if (show(number) !== show(value)) onChange(number);
-    else setText(show(value));
+    } else {
+      if (show(number) !== show(value)) onChange(number);
+      setCommits(commits + 1);
+    }
   };
   const nudge = (event: KeyboardEvent) => {
     const sign = event.key === "ArrowUp" ? 1 : event.key === "ArrowDown" ? -1 : 0;

@@ -1,9 +1,11 @@
 /** One figure of the page: its anchor, heading, the sentence it makes, the drawing, what can be touched, and saving. */
 import type { ComponentChildren } from "preact";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { texts } from "../core/i18n";
-import { savePng, saveSvg } from "../core/save";
+import { savePicture, savePng } from "../core/save";
+import { stackedDrawings } from "../core/stack";
 import { resetAll } from "../core/state";
+import { stillWanted } from "../core/theme";
 import { Say } from "./Say";
 
 const t = texts({
@@ -27,14 +29,11 @@ interface Props {
 /** A section of the page. PageUp and PageDown step from one to the next. */
 export function Figure({ id, title, lead, children, controls, after }: Props) {
   const frame = useRef<HTMLDivElement>(null);
-  const drawing = () => frame.current?.querySelector<SVGSVGElement | HTMLCanvasElement>("svg, canvas") ?? null;
-  const svg = () => {
-    const found = drawing();
-    if (found instanceof SVGSVGElement) saveSvg(found, id);
-  };
-  const png = () => {
-    const found = drawing();
-    if (found) void savePng(found, id);
+  const saved = (kind: "svg" | "png") => () => {
+    const picture = frame.current && stackedDrawings(frame.current);
+    if (picture) return void savePicture(picture, id, kind);
+    const canvas = frame.current?.querySelector("canvas");
+    if (canvas && kind === "png") void savePng(canvas, id);
   };
   return (
     <section class="figure" id={id} tabIndex={-1} aria-labelledby={`${id}-title`}>
@@ -56,10 +55,10 @@ export function Figure({ id, title, lead, children, controls, after }: Props) {
         <button type="button" onClick={() => resetAll(`${id}.`)}>
           {t("reset")}
         </button>
-        <button type="button" onClick={svg}>
+        <button type="button" onClick={saved("svg")}>
           {t("save", { name: "SVG" })}
         </button>
-        <button type="button" onClick={png}>
+        <button type="button" onClick={saved("png")}>
           {t("save", { name: "PNG" })}
         </button>
       </div>
@@ -67,11 +66,35 @@ export function Figure({ id, title, lead, children, controls, after }: Props) {
   );
 }
 
+interface ScrollProps {
+  readonly label: string;
+  readonly children: ComponentChildren;
+  /** When this changes, what is active in the drawing is brought into view, within the frame alone. */
+  readonly follow?: number;
+}
+
 /** A drawing wider than a telephone: it scrolls sideways in its own frame, by keyboard too. */
-export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
+export function Scroll({ label, children, follow }: ScrollProps) {
+  const frame = useRef<HTMLDivElement>(null);
+  const isFirst = useRef(true);
+  useEffect(() => {
+    if (follow !== undefined && frame.current) reveal(frame.current, isFirst.current || stillWanted());
+    isFirst.current = false;
+  }, [follow]);
   return (
-    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroll" role="region" aria-label={label} tabIndex={0} ref={frame}>
       {children}
     </div>
   );
+}
+
+/** Scroll the frame sideways until its active node stands in the middle third; the page stays where it is. */
+function reveal(frame: HTMLElement, isJump: boolean): void {
+  const active = frame.querySelector(".node.active, [data-active]");
+  if (!active || frame.scrollWidth <= frame.clientWidth) return;
+  const place = active.getBoundingClientRect();
+  const box = frame.getBoundingClientRect();
+  const middle = (place.left + place.right) / 2 - box.left;
+  if (middle > box.width / 3 && middle < (2 * box.width) / 3) return;
+  frame.scrollTo({ left: frame.scrollLeft + middle - box.width / 2, behavior: isJump ? "auto" : "smooth" });
 }

@@ -2,8 +2,11 @@
 import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 import { fromLog10, short, signed } from "../core/numbers";
 import { texts } from "../core/i18n";
+import { fitted, widthOf } from "./letters";
+import { useWidth } from "./useWidth";
 
 const t = texts({
   en: { table: "The numbers as a table", none: "none" },
@@ -28,6 +31,7 @@ interface Props {
   readonly logarithmic?: boolean;
   readonly yDomain?: readonly [number, number];
   readonly xTicks?: readonly number[];
+  readonly xText?: (tick: number) => string;
   /** A place to mark, and what happens when a place is chosen. */
   readonly selected?: number | null;
   readonly onSelect?: (x: number) => void;
@@ -36,8 +40,9 @@ interface Props {
   readonly height?: number;
 }
 
-const WIDTH = 640;
-const LEFT = 64;
+/** At most; a narrow frame gets a narrower drawing. */
+const WIDEST = 736; // 46rem, as wide as a paragraph
+const LEFT = 74;
 const RIGHT = 16;
 const TOP = 12;
 const BOTTOM = 44;
@@ -46,38 +51,42 @@ export const MARKS = ["●", "■", "◆", "✖", "▲", "▼", "✚", "⬟"] as
 
 export function Plot(props: Props) {
   const { label, series, xTitle, yTitle, logarithmic = false, selected = null, onSelect, overlay, height = 320 } = props;
+  const [frame, width] = useWidth(WIDEST);
   const shown = series.flatMap((one) => one.points);
-  const x = scaleLinear(extent(shown.map(([at]) => at)), [LEFT, WIDTH - RIGHT]);
+  const x = scaleLinear(extent(shown.map(([at]) => at)), [LEFT, width - RIGHT]);
   const y = scaleLinear(props.yDomain ?? padded(shown.map(([, value]) => value)), [height - BOTTOM, TOP]);
   const yTicks = y.ticks(6).filter((tick) => !logarithmic || Number.isInteger(tick));
-  const xTicks = props.xTicks ?? x.ticks(8).filter(Number.isInteger);
+  const xTicks = props.xTicks ?? x.ticks(width / 80).filter(Number.isInteger);
+  const xText = (tick: number) => props.xText?.(tick) ?? String(tick);
   const text = (value: number) => (logarithmic ? fromLog10(value, 2) : signed(short(value, 3)));
   const choose = (event: MouseEvent) => {
     const box = (event.currentTarget as SVGElement).getBoundingClientRect();
-    const at = x.invert(((event.clientX - box.left) / box.width) * WIDTH);
+    const at = x.invert(((event.clientX - box.left) / box.width) * width);
     const places = shown.map(([place]) => place);
     if (places.length) onSelect?.(places.reduce((best, place) => (Math.abs(place - at) < Math.abs(best - at) ? place : best)));
   };
+  // of thousands of rows: made anew only when what it says has changed
+  const table = useMemo(() => <PlotTable label={label} series={series} xTitle={xTitle} text={text} />, [label, series, xTitle, logarithmic]);
   return (
-    <div class="plot">
-      <svg viewBox={`0 0 ${WIDTH} ${height}`} role="img" aria-label={label} onClick={onSelect && choose}>
+    <div class="plot" ref={frame}>
+      <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={label} onClick={onSelect && choose}>
         {yTicks.map((tick) => (
           <g key={tick} class="tick">
-            <line x1={LEFT} x2={WIDTH - RIGHT} y1={y(tick)} y2={y(tick)} />
+            <line x1={LEFT} x2={width - RIGHT} y1={y(tick)} y2={y(tick)} />
             <text x={LEFT - 8} y={y(tick) + 4} text-anchor="end">
               {text(tick)}
             </text>
           </g>
         ))}
         {xTicks.map((tick) => (
-          <text key={tick} class="tick" x={x(tick)} y={height - BOTTOM + 18} text-anchor="middle">
-            {tick}
+          <text key={tick} class="tick" x={Math.min(x(tick), width - widthOf(xText(tick)) / 2)} y={height - BOTTOM + 18} text-anchor="middle">
+            {xText(tick)}
           </text>
         ))}
-        <text class="axis" x={(LEFT + WIDTH - RIGHT) / 2} y={height - 6} text-anchor="middle">
+        <text class="axis" x={(LEFT + width - RIGHT) / 2} y={height - 6} text-anchor="middle" {...fitted(xTitle, width - LEFT - RIGHT)}>
           {xTitle}
         </text>
-        <text class="axis" transform={`translate(14,${(TOP + height - BOTTOM) / 2}) rotate(-90)`} text-anchor="middle">
+        <text class="axis" transform={`translate(14,${(TOP + height - BOTTOM) / 2}) rotate(-90)`} text-anchor="middle" {...fitted(yTitle, height - TOP - BOTTOM)}>
           {yTitle}
         </text>
         {selected !== null && <line class="selected" x1={x(selected)} x2={x(selected)} y1={TOP} y2={height - BOTTOM} />}
@@ -89,7 +98,7 @@ export function Plot(props: Props) {
       <Key series={series} />
       <details class="numbers">
         <summary>{t("table")}</summary>
-        <PlotTable label={label} series={series} xTitle={xTitle} text={text} />
+        {table}
       </details>
     </div>
   );

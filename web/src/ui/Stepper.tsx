@@ -44,6 +44,7 @@ export function Stepper({ step, count, sentence }: Props) {
   const k = step.value;
   const go = (to: number) => {
     const next = Math.min(Math.max(to, 0), count);
+    if (next === k) return;
     step.set(next);
     if (next > 0) announce(`${t("of", { k: next, n: count })}. ${sentence(next)}`);
   };
@@ -60,13 +61,14 @@ export function Stepper({ step, count, sentence }: Props) {
   return (
     <div class="stepper" data-still={stillWanted()}>
       <div class="buttons">
-        <button type="button" onClick={() => go(k - 1)} disabled={k === 0} aria-label={t("back")} title={t("back")}>
+        {/* At an end a button is not `disabled`: it would lose the focus of who steps by keyboard. */}
+        <button type="button" onClick={() => go(k - 1)} aria-disabled={k === 0} aria-label={t("back")} title={t("back")}>
           ◂
         </button>
         <button type="button" class="primary" onClick={play}>
           {playing ? t("pause") : t("play")}
         </button>
-        <button type="button" onClick={() => go(k + 1)} disabled={k === count} aria-label={t("forward")} title={t("forward")}>
+        <button type="button" onClick={() => go(k + 1)} aria-disabled={k === count} aria-label={t("forward")} title={t("forward")}>
           ▸
         </button>
         <input

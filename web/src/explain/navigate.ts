@@ -1,0 +1,44 @@
+/** From figure to figure: PageUp and PageDown, which presenters' remote controls send, and links within the page. */
+import { anchor } from "../core/state";
+
+/** How far below the top of the window a figure's top may be and still count as the one in view, in pixels. */
+const SLACK = 8;
+
+export function pageKey(event: KeyboardEvent): void {
+  const way = event.key === "PageDown" ? 1 : event.key === "PageUp" ? -1 : 0;
+  if (!way || event.altKey || event.ctrlKey || event.metaKey) return;
+  const figures = [...document.querySelectorAll<HTMLElement>("section.figure")];
+  const tops = figures.map((figure) => figure.getBoundingClientRect().top);
+  const focused = figures.findIndex((figure) => figure === document.activeElement);
+  const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - SLACK;
+  const target = figures[nextFigure(tops, way, focused, atEnd)];
+  if (!target) return;
+  event.preventDefault();
+  show(target);
+}
+
+/** Which figure comes next, from the distances of all tops to the window's; -1: none, the browser scrolls. The focused
+ * one is where the reader is, also where the end of the page keeps it from the top of the window. */
+export function nextFigure(tops: readonly number[], way: 1 | -1, focused = -1, atEnd = false): number {
+  const top = tops[focused];
+  if (top !== undefined && (Math.abs(top) <= SLACK || (atEnd && top >= 0))) return focused + way < tops.length ? focused + way : -1;
+  return way > 0 ? tops.findIndex((one) => one > SLACK) : tops.findLastIndex((one) => one < -SLACK);
+}
+
+/** A link to an anchor keeps all that was changed: the browser's own way would drop it from the URL. */
+export function followLink(event: MouseEvent): void {
+  const link = event.target instanceof Element ? event.target.closest("a") : null;
+  const href = link?.getAttribute("href");
+  if (!href?.startsWith("#") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const name = href.slice(1);
+  anchor.value = name;
+  const target = document.getElementById(name);
+  if (target) show(target);
+}
+
+function show(target: HTMLElement): void {
+  target.scrollIntoView();
+  target.focus({ preventScroll: true });
+  anchor.value = target.id;
+}

@@ -1,0 +1,131 @@
+/** The full depth as a barcode: one bar per weighted layer, one colour per decade; also 1,000 layers on one screen. */
+import { useMemo } from "preact/hooks";
+import { texts } from "../core/i18n";
+import { fromLog10 } from "../core/numbers";
+import { DECADES, ramp, rampColour } from "../core/theme";
+import { decadeClass, decadeRange, type FlowView, gradientOf, layerName, layerOf } from "./flowview";
+import { SaveTools } from "./SaveTools";
+import { select, selection } from "./state";
+
+const t = texts({
+  en: {
+    title: "All layers, from stem to head", none: "no gradient", zero: "exactly 0", broken: "not finite",
+    drawing: "Gradient of {n} weighted layers as a strip: from {first} at the stem to {last} at the head",
+    use: "← and → move along the layers",
+    legend: "Gradient RMS at the output, one colour per decade",
+  },
+  zh: {
+    title: "全部层（从输入端到输出端）", none: "无梯度", zero: "恰好为 0", broken: "非有限值",
+    drawing: "{n} 个加权层的梯度条带：输入端 {first}，输出端 {last}",
+    use: "← 和 → 在各层之间移动",
+    legend: "输出处梯度的均方根，每个数量级一种颜色",
+  },
+});
+const WIDTH = 1000;
+const HEIGHT = 44;
+
+/** What stands for a value that has no place on the ramp: a pattern, never a colour of it. */
+export function fillOf(value: number | null, range: readonly [number, number]): string {
+  if (value === null) return "url(#no-gradient)";
+  if (value === -Infinity) return "var(--line)";
+  if (!Number.isFinite(value)) return "url(#not-finite)";
+  return rampColour(decadeClass(value, range));
+}
+
+export function Strip({ view }: { view: FlowView }) {
+  const { flow, weighted } = view;
+  const range = decadeRange(flow);
+  const width = WIDTH / Math.max(weighted.length, 1);
+  const bars = useMemo(
+    () =>
+      weighted.map((index, place) => {
+        const layer = flow.layers[index];
+        return <rect key={index} x={place * width} y={0} width={width + 0.05} height={HEIGHT} fill={fillOf(layer ? gradientOf(layer) : null, range)} />;
+      }),
+    [view, ramp.value],
+  );
+  const chosen = weighted.indexOf(layerOf(view, selection()));
+  const move = (place: number) => {
+    const index = weighted[Math.min(Math.max(place, 0), weighted.length - 1)];
+    const layer = index === undefined ? undefined : flow.layers[index];
+    if (index !== undefined && layer) select({ what: "layer", index }, `${layerName(layer)}: ${valueText(gradientOf(layer))}`);
+  };
+  const key = (event: KeyboardEvent) => {
+    const way = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+    if (way === undefined) return;
+    event.preventDefault();
+    move(way === -Infinity ? 0 : way === Infinity ? weighted.length - 1 : chosen < 0 ? 0 : chosen + way);
+  };
+  const click = (event: MouseEvent) => {
+    const box = (event.currentTarget as SVGElement).getBoundingClientRect();
+    move(Math.floor(((event.clientX - box.left) / box.width) * weighted.length));
+  };
+  const ends = [weighted[0], weighted.at(-1)].map((index) => {
+    const layer = index === undefined ? undefined : flow.layers[index];
+    return valueText(layer ? gradientOf(layer) : null);
+  });
+  return (
+    <section class="panel strip" aria-labelledby="strip-title" id="strip">
+      <h2 id="strip-title">{t("title")}</h2>
+      <div tabIndex={0} role="group" aria-label={t("use")} onKeyDown={key}>
+        <svg
+          viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+          preserveAspectRatio="none"
+          role="img"
+          aria-label={t("drawing", { n: weighted.length, first: ends[0] ?? "-", last: ends[1] ?? "-" })}
+          onClick={click}
+        >
+          <Patterns />
+          {bars}
+          {chosen >= 0 && <rect class="chosen" x={chosen * width} y={1} width={Math.max(width, 3)} height={HEIGHT - 2} />}
+        </svg>
+      </div>
+      <Legend range={range} />
+      <SaveTools of="strip" />
+    </section>
+  );
+}
+
+export function valueText(value: number | null, digits = 3): string {
+  if (value === null) return t("none");
+  if (value === -Infinity) return t("zero");
+  return Number.isFinite(value) ? fromLog10(value, digits) : t("broken");
+}
+
+function Patterns() {
+  return (
+    <defs>
+      <pattern id="no-gradient" width="6" height="6" patternUnits="userSpaceOnUse">
+        <rect width="6" height="6" fill="var(--page)" />
+        <circle cx="3" cy="3" r="1" fill="var(--hatch)" />
+      </pattern>
+      <pattern id="not-finite" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+        <rect width="6" height="6" fill="var(--page)" />
+        <rect width="2.5" height="6" fill="var(--backward)" />
+      </pattern>
+    </defs>
+  );
+}
+
+/** The ramp's decades with their numbers; and what is not on it. */
+export function Legend({ range }: { range: readonly [number, number] }) {
+  const [low, high] = range;
+  const width = Math.max(high - low, DECADES);
+  const steps = Array.from({ length: DECADES }, (_, i) => high - width + (i * width) / DECADES);
+  const isUsed = (from: number) => from + width / DECADES > low;
+  return (
+    <p class="legend">
+      <span>{t("legend")}</span>
+      {steps.map((from, i) =>
+        isUsed(from) ? (
+          <span key={i} class="class">
+            <i style={{ background: rampColour(i) }} />≥ {fromLog10(from, 1)}
+          </span>
+        ) : null,
+      )}
+      <span class="class"><i class="no-gradient" />{t("none")}</span>
+      <span class="class"><i class="zero" />{t("zero")}</span>
+      <span class="class"><i class="broken" />{t("broken")}</span>
+    </p>
+  );
+}

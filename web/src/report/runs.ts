@@ -1,0 +1,79 @@
+/** Training runs as lines: loss and accuracy over epochs, the gradient over depth before and after. */
+import { decoded } from "../core/numbers";
+import type { Series } from "../ui/Plot";
+import { flowPoints, lineOf } from "./compared";
+import type { Flow, Num } from "./records";
+
+export interface Epoch {
+  readonly train_loss: Num;
+  readonly train_accuracy: Num;
+  readonly test_accuracy: Num;
+  readonly seconds: Num;
+}
+
+export interface RunRecord {
+  readonly kind: "run";
+  readonly name: string;
+  readonly family: string;
+  readonly depth: number;
+  readonly norm: string;
+  readonly parameters: number;
+  readonly macs: number;
+  readonly epochs: readonly Epoch[];
+  readonly steps: number;
+  readonly diverged_at_step: number | null;
+  readonly interrupted: boolean;
+  readonly recipe: { readonly learning_rate: Num };
+  readonly gradient: { readonly initial: Flow; readonly final: Flow | null } | null;
+}
+
+export interface Comparison {
+  readonly kind: "comparison";
+  readonly nets: readonly RunRecord[];
+}
+
+export const isRun = (record: { readonly kind: string }): record is RunRecord => record.kind === "run";
+export const isComparison = (record: { readonly kind: string }): record is Comparison => record.kind === "comparison";
+
+/** Names that tell the nets apart: what is there twice gets its number. */
+export function netNames(nets: readonly RunRecord[]): string[] {
+  const names = nets.map((net) => net.name);
+  return names.map((name, i) => (names.filter((other) => other === name).length > 1 ? `${name} (${i + 1})` : name));
+}
+
+export type Moment = "initial" | "final";
+
+/** A line per net that was looked at then: gradient RMS over relative depth. A net keeps its look whatever is shown. */
+export function netProfiles(nets: readonly RunRecord[], names: readonly string[], moment: Moment): Series[] {
+  return nets.flatMap((net, i) => {
+    const flow = net.gradient?.[moment];
+    return flow ? [lineOf(names[i] ?? net.name, i, flowPoints(flow))] : [];
+  });
+}
+
+/** Of the first net: a line for each moment at which it was looked at. */
+export function momentLines(nets: readonly RunRecord[], name: (moment: Moment) => string): Series[] {
+  return (["initial", "final"] as const).flatMap((moment, i) => {
+    const flow = nets[0]?.gradient?.[moment];
+    return flow ? [lineOf(name(moment), i, flowPoints(flow))] : [];
+  });
+}
+
+export type Measure = "train_loss" | "train_accuracy" | "test_accuracy";
+
+/** A line per net over its epochs, from 1; accuracies in per cent. */
+export function epochLines(nets: readonly RunRecord[], names: readonly string[], measure: Measure): Series[] {
+  const factor = measure === "train_loss" ? 1 : 100;
+  return nets.flatMap((net, i) => {
+    const points = net.epochs.map((epoch, k) => [k + 1, scaled(epoch[measure], factor)] as const);
+    return points.length ? [lineOf(names[i] ?? net.name, i, points)] : [];
+  });
+}
+
+function scaled(value: Num, factor: number): number | null {
+  const number = decoded(value);
+  return number === null ? null : factor * number;
+}
+
+/** Whether anything changes over epochs: a curve of one point is a number, and stands in the table. */
+export const hasCurves = (nets: readonly RunRecord[]): boolean => nets.some((net) => net.epochs.length > 1);

@@ -107,11 +107,11 @@ def test_a_reader_that_leaves_early_loses_neither_the_record_nor_the_check(tmp_p
         (tmp_path / "kept.json").unlink()
 
 
-@pytest.mark.parametrize("command", ["report", "view"])
-def test_the_folder_of_a_watched_run_says_which_command_shows_it(shell, command):
+def test_the_folder_of_a_watched_run_says_which_command_shows_it(shell):
     (shell.folder / "run").mkdir()
     (shell.folder / "run" / "watch.jsonl").write_text("")
-    assert "gradpath follow run shows it" in shell(command, "run", check=2).err
+    assert "gradpath follow run shows it" in shell("report", "run", check=2).err
+    assert "holds no watched run yet" in shell("view", "run", check=2).err
 
 
 def test_the_page_tells_the_finding_first_and_its_cure(shell):

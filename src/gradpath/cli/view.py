@@ -11,6 +11,7 @@ from gradpath.cli._console import show, tell
 from gradpath.errors import UserError
 
 PAGE = "report.html"
+WATCH_PAGE = "watch.html"
 RUNS = Path("runs")
 
 
@@ -45,8 +46,9 @@ def _holds_runs(folder: Path) -> bool:
     """Whether it is a folder without a record or page of its own, but with runs below."""
     from gradpath.cli._records import NAMES
     from gradpath.cli._runs import run_files
+    from gradpath.record import WATCH_FILE
 
-    if not folder.is_dir() or any((folder / name).is_file() for name in (PAGE, *NAMES)):
+    if not folder.is_dir() or any((folder / name).is_file() for name in (PAGE, *NAMES, WATCH_FILE)):
         return False
     return bool(run_files(folder))
 
@@ -81,9 +83,15 @@ def _page(path: Path) -> Path:
         return path
     if path.is_dir() and (path / PAGE).is_file():
         return path / PAGE
-    from gradpath.cli._records import read_any
+    from gradpath.cli._records import read_any, read_shown
+    from gradpath.record import WatchLog, write_whole
     from gradpath.report import FORMATS, render
+    from gradpath.report._report_page import report_page
 
+    shown = read_shown(path)
+    if isinstance(shown, WatchLog):  # it grows: written anew each time
+        folder = path if path.is_dir() else path.parent
+        return write_whole(folder / WATCH_PAGE, report_page([shown]).encode())
     record, file = read_any(path)
     page = file.with_suffix(".html")
     if "html" not in FORMATS.get(type(record), {}):

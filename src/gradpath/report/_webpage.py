@@ -21,9 +21,7 @@ _PACK_FROM_BYTES = 100_000
 """Data larger than this is compressed: the file is smaller, and a browser unpacks it in milliseconds."""
 
 
-def webpage(
-    script: Script, *, title: str, data: Mapping[str, Any], static: Markup, language: str | None = None
-) -> str:
+def webpage(script: Script, *, title: str, data: Mapping[str, Any], static: Markup, language: str | None = None) -> str:
     """The whole file. `data`: id → what the script reads as JSON. `static`: what stands there until it runs, and for
     those who have no JavaScript. `language` None: as the reader's browser prefers."""
     code, style = asset(f"{script}.js"), asset("page.css")

@@ -96,7 +96,6 @@ def early():
         ((torch.tanh, (torch.ones(2), 3, None, "x")), []),
         ((nn.functional.relu,), []),
     ],
-    ids=str,
 )
 def test_every_module_is_found_once(roots, expected):
     found = modules_of(*roots)

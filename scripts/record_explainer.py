@@ -36,8 +36,8 @@ from gradpath.training._train import Job
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "src/gradpath/report/assets/explain"
 EPOCHS, SEED, PROBE_IMAGES, DIGITS = 3, 0, 32, 4
-EARLY_STEPS = (10, 50)
-"""Looked at besides the start and the end of each epoch; the loop reports every ten steps."""
+EARLY_STEPS = (11, 51)
+"""Looked at besides the start and the end of each epoch; the loop reports after steps 1, 11, 21 …"""
 DEPTH = 56
 FAMILIES = ("residual", "plain", "dense")
 """In this order, nets without norm last: what is cut short has the pair that matters."""

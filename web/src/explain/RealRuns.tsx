@@ -21,7 +21,7 @@ const t = texts({
       "What came of it after {epochs} epochs, on images never trained on: no norm {bare}, plain 56 with BatchNorm {norm}, residual 56 **{residual}**. " +
       "The plain and the residual net have exactly the same weights to train ({parameters}). The plain net of 20 layers reached {shallow}.",
     dense: "The dense net, of {parameters} weights, reached {accuracy}.",
-    moment: "Moment", start: "before training", step: "after {n} steps", epoch: "after epoch {n}",
+    now: "Shown: {moment}.", moment: "Moment", start: "before training", step: "after {n} steps", epoch: "after epoch {n}",
     show: "Show", gradient: "gradient", activation: "forward signal", nets: "Nets",
     layer: "layer", gradientAxis: "‖∂L/∂output‖₂ of the layer", activationAxis: "RMS of the layer’s output",
     profile: "Depth profile {moment}: {what} at each layer, one line per net",
@@ -32,6 +32,7 @@ const t = texts({
       "The gradient at the first layer of **{net}**, split exactly by the number of branches passed (of {branches}). " +
       "Most came over few branches: effective depth **{before}** before training, **{after}** after.",
     pathsLabel: "Share of the gradient’s norm mass by path length, before and after training", branchAxis: "branches passed", massAxis: "% of the norm mass",
+    zero: "{net}: the gradient is exactly 0 at its first layer now; a logarithmic axis has no place for that.",
     before: "before training", after: "after training", table: "These nets in numbers, {moment}",
     net: "net", parameters: "weights", macs: "multiply-adds", ratio: "first ÷ last layer", depth: "effective depth", right: "% right",
   },
@@ -45,7 +46,7 @@ const t = texts({
       "{epochs} 个 epoch 之后，在从未训练过的图像上的结果：无归一化 {bare}，普通 56 层加 BatchNorm {norm}，残差 56 层 **{residual}**。" +
       "普通网络与残差网络的可训练权重数完全相同（{parameters}）。20 层的普通网络达到 {shallow}。",
     dense: "稠密网络（{parameters} 个权重）达到 {accuracy}。",
-    moment: "时刻", start: "训练前", step: "{n} 步之后", epoch: "第 {n} 个 epoch 之后",
+    now: "当前显示：{moment}。", moment: "时刻", start: "训练前", step: "{n} 步之后", epoch: "第 {n} 个 epoch 之后",
     show: "显示", gradient: "梯度", activation: "前向信号", nets: "网络",
     layer: "层", gradientAxis: "该层的 ‖∂L/∂输出‖₂", activationAxis: "该层输出的均方根",
     profile: "{moment}的深度剖面：每一层的{what}，每个网络一条线",
@@ -56,6 +57,7 @@ const t = texts({
       "**{net}** 第一层的梯度，按经过的分支数（共 {branches} 个）精确分解。" +
       "大部分只经过少数分支：有效深度训练前为 **{before}**，训练后为 **{after}**。",
     pathsLabel: "训练前后，梯度的范数质量按路径长度的占比", branchAxis: "经过的分支数", massAxis: "范数质量 %",
+    zero: "{net}：此刻第一层的梯度恰好是 0，对数轴上没有它的位置。",
     before: "训练前", after: "训练后", table: "这些网络的数字，{moment}",
     net: "网络", parameters: "权重数", macs: "乘加次数", ratio: "首层 ÷ 末层", depth: "有效深度", right: "正确 %",
   },
@@ -73,6 +75,7 @@ export function RealRuns({ runs }: { runs: Runs }) {
   const away = new Set(hidden.value.split(",").filter(Boolean).map(Number));
   const shown = new Set(nets.map((_, i) => i).filter((i) => !away.has(i)));
   const moment = momentName(nets, step);
+  const died = nets.filter((net, i) => shown.has(i) && ratioAt(net, step) === 0);
   const series = profiles(nets, shown, step, quantity.value, netName);
   return (
     <Figure
@@ -91,7 +94,7 @@ export function RealRuns({ runs }: { runs: Runs }) {
         logarithmic
       />
       <p class="now" aria-live="polite">
-        {t("moment")}: {moment}
+        {t("now", { moment })} {died.map((net) => t("zero", { net: netName(net) })).join(" ")}
       </p>
     </Figure>
   );

@@ -28,7 +28,7 @@ export interface NetShape {
   readonly macs: number;
 }
 
-/** One look at a net during its training. Profiles are over its weighted layers, in the order of the forward pass. */
+/** One look at a net during its training. Profiles are over its weighted layers, in the order of the forward pass; null: exactly 0. */
 export interface Look {
   readonly step: number;
   readonly train_loss: number | null;

@@ -6,6 +6,7 @@ python scripts/write_web.py            # after a change of circuits/, before `np
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gradpath.circuits._gallery import GALLERY
 from gradpath.circuits._gates import Gate
 from gradpath.circuits._words import Text
 from gradpath.report._circuit_layout import GATE_WORDS
+from gradpath.report.circuit import frame_texts
 from gradpath.units import circuit_number
 
 WEB = Path(__file__).parents[1] / "web"
@@ -23,6 +25,9 @@ WALKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("dense", {"layers": 3}), ("dense", {"layers": 5}), ("vanishing-forward", {}), ("normalised-forward", {}),
     ("truck", {}), ("truck", {"lane": "none", "customers": 6}),
 )  # fmt: skip
+FILMS = ("plain", "residual", "plain-chain", "residual-chain")
+"""Those that the page draws as circuits too; a dense block has a drawing of its own there."""
+_NUMBER = re.compile(r"[-−.\de]+ [▸▴]|[◂▾=] ∂[-−.\de]+")
 NUMBERS = (0.0, 0.1 * 0.1, 1.0001, 10.0, 1e-4, 1.23456789e-5, 99999.4, 99999.6, 123456.0, -0.1, -2.5e-8, 1e300, 5e-324,
            0.00012345678, 2 / 3, 1e5, 1e21, 12345.678)  # fmt: skip
 
@@ -35,7 +40,19 @@ def vocabulary() -> dict[str, Any]:
 def golden() -> dict[str, Any]:
     """Walks and printed numbers that the page's engine has to repeat."""
     walks = [_walk(name, options) for name, options in WALKS]
-    return {"walks": walks, "numbers": [[value, circuit_number(value)] for value in NUMBERS]}
+    numbers = [[value, circuit_number(value)] for value in NUMBERS]
+    return {"walks": walks, "numbers": numbers, "films": {name: _film(name) for name in FILMS}}
+
+
+def _film(name: str) -> list[list[str]]:
+    """The numbers that stand in each frame of the moving picture, sorted; arrows all point along the line."""
+    record = circuit(name)
+    frames = (frame_texts(record, k) for k in range(len(record.steps) + 1))
+    return [sorted(_along(text) for text in texts if _NUMBER.fullmatch(text)) for texts in frames]
+
+
+def _along(text: str) -> str:
+    return text.replace("▴", "▸").replace("▾", "◂")
 
 
 def _text(text: Text | None) -> dict[str, str] | None:

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { chain, denseBlock, oneGate, plainBlock, residualBlock, truck } from "../src/circuit/build";
 import { centralDifference, type Circuit, isLeaf, sentence, type Step, walk } from "../src/circuit/engine";
 import { WORDS } from "../src/circuit/gates";
+import { scene } from "../src/circuit/scene";
 import { show } from "../src/core/numbers";
 import golden from "./golden/circuits.json";
 
@@ -57,3 +58,20 @@ test("central differences confirm every leaf of the residual block", () => {
     assert.ok(Math.abs(centralDifference(circuit, {}, leaf.name) - analytic) < 1e-8, leaf.name);
   }
 });
+
+const FILMED: Readonly<Record<string, () => Circuit>> = {
+  plain: plainBlock, residual: residualBlock,
+  "plain-chain": () => chain(5, 0.1, false), "residual-chain": () => chain(5, 0.1, true),
+};
+
+for (const [name, frames] of Object.entries(golden.films)) {
+  test(`step k of ${name} on the page shows the numbers of frame k of the moving picture`, () => {
+    const walked = walk((FILMED[name] as () => Circuit)());
+    assert.equal(frames.length, walked.steps.length + 1);
+    frames.forEach((frame, k) => {
+      const { wires, nodes } = scene(walked, k);
+      const written = [...wires.flatMap((wire) => [wire.value, wire.gradient]), ...nodes.map((node) => node.sum)];
+      assert.deepEqual(written.filter((text) => text !== null).sort(), [...frame].sort(), `step ${k}`);
+    });
+  });
+}

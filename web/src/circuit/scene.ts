@@ -50,7 +50,6 @@ export function scene(walked: Walk, k: number): Scene {
   const current = steps[k - 1];
   const computed = new Set(done.filter((step) => step.direction === "forward").map((step) => step.node));
   const passed = new Set(done.filter((step) => step.direction === "backward").map((step) => step.node));
-  const forwardDone = computed.size > 0 && k >= steps.length / 2;
   const main = circuit.parts.filter((part) => part.lane === 0).sort((a, b) => a.column - b.column);
   const place = new Map(main.map((part, i) => [part.name, i]));
   const inputs = allWires(circuit.parts);
@@ -92,7 +91,7 @@ export function scene(walked: Walk, k: number): Scene {
   wires.push({
     key: "output", source: circuit.output, target: "", points: [[lastX, y], [lastX + PITCH * 0.8, y]],
     value: computed.has(circuit.output) ? valueText(circuit.output) : null,
-    gradient: forwardDone ? `◂ ∂${show(circuit.upstream)}` : null,
+    gradient: passed.size ? `◂ ∂${show(circuit.upstream)}` : null,
     labelX: lastX + PITCH * 0.45, labelY: y, hanging: false, skip: false, active: false,
   });
   const nodes = circuit.parts.map((part): NodeMark => {

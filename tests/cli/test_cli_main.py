@@ -93,7 +93,7 @@ def test_compare_json_holds_what_is_promised(compared):
     assert [net["family"] for net in data["nets"]] == ["plain", "plain", "residual"]
 
 
-@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii", pytest.param("utf-8", marks=pytest.mark.slow)])
 def test_compare_is_safe_on_any_console(tiny, tmp_path, encoding):
     arguments = ("compare", "--quick", "--depth", "8", "--epochs", "1", "--data", tiny, "--output", "run")
     done = run(*arguments, cwd=tmp_path, encoding=encoding, check=0)

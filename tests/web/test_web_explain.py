@@ -81,7 +81,7 @@ def by_autograd(values: dict[str, float], skip: bool) -> dict[str, str]:
     return {name: number(circuit_number(leaf.grad.item())) for name, leaf in leaves.items()}
 
 
-@pytest.mark.parametrize("figure", ["plain", "skip"])
+@pytest.mark.parametrize("figure", [pytest.param("plain", marks=pytest.mark.slow), "skip"])
 def test_random_edits_agree_with_autograd(read: Read, figure: str) -> None:
     draw = random.Random(0)
     reader = read()
@@ -102,7 +102,9 @@ GATES: dict[str, Callable[..., torch.Tensor]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize(
+    "gate", [gate if gate in ("multiply", "max") else pytest.param(gate, marks=pytest.mark.slow) for gate in GATES]
+)
 def test_random_edits_of_one_gate_agree_with_autograd(read: Read, gate: str) -> None:
     draw = random.Random(1)
     reader = read()
@@ -195,7 +197,7 @@ def test_a_link_within_the_page_keeps_what_was_changed(read: Read) -> None:
     assert reader.hash() == "#gate&plain.set=x:3&lang=zh"
 
 
-@pytest.mark.parametrize("height", [700, 1400])
+@pytest.mark.parametrize("height", [700, pytest.param(1400, marks=pytest.mark.slow)])
 def test_page_keys_step_through_all_figures_and_back(read: Read, height: int) -> None:
     reader = read(height=height)
     figures = reader.do("() => [...document.querySelectorAll('section.figure')].map((figure) => figure.id)")

@@ -102,7 +102,7 @@ def kinds() -> dict[str, Shown]:
 
 
 @pytest.mark.parametrize("name", list(kinds()))
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.slow)])
 def test_every_kind_has_a_page_that_fits(opened: Opened, name: str, width: int) -> None:
     for chinese in (False, True):
         page = opened(kinds()[name], width=width, dark=chinese, chinese=chinese)

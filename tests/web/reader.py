@@ -88,3 +88,17 @@ class Reader:
 
     def text(self, selector: str) -> str:
         return " ".join(self.page.locator(selector).first.inner_text().split())
+
+    def tab_through(self, wanted: int) -> tuple[list[Any], list[str]]:
+        """Where each press of Tab leads, until it leaves the page; and what did not show that it has the focus."""
+        places, unmarked = [], []
+        for _ in range(wanted + 5):
+            self.press("Tab")
+            stop = self.look("focus")
+            if stop is None:
+                break
+            place, is_marked, name = stop
+            places.append(place)
+            if not is_marked:
+                unmarked.append(name)
+        return places, unmarked

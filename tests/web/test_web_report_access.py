@@ -50,15 +50,7 @@ def test_everything_is_reached_by_tab_in_order_and_shows_the_focus(report: Repor
     by_arrows = reader.do(
         "() => [...document.querySelectorAll('button[tabindex=\"-1\"]')].length"
     )  # the table's own keys open rows
-    wanted, places, unmarked = reader.look("stops") - by_arrows, [], []
-    for _ in range(wanted + 5):
-        reader.press("Tab")
-        stop = reader.look("focus")
-        if stop is None:
-            break
-        place, is_marked, name = stop
-        places.append(place)
-        if not is_marked:
-            unmarked.append(name)
+    wanted = reader.look("stops") - by_arrows
+    places, unmarked = reader.tab_through(wanted)
     assert unmarked == []
     assert len(set(places)) >= wanted

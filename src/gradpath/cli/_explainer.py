@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-import webbrowser
 from pathlib import Path
 
-from gradpath.cli._console import show, tell
+from gradpath.cli._browser import open_page
+from gradpath.cli._console import tell
 from gradpath.errors import UserError
 from gradpath.record import write_whole
 
@@ -39,16 +39,4 @@ def explainer_page(output: Path | None, language: str | None, opened: bool, name
     if not opened:
         tell(f"wrote {file}")
         return
-    anchor = f"#{FIGURES[name]}" if name else ""
-    if _open(file.resolve().as_uri() + anchor):
-        show(f"opened {file}{anchor}")
-    else:
-        show(str(file))
-        tell(f"gradpath: no browser here; over ssh: gradpath view {file} --serve 8000")
-
-
-def _open(address: str) -> bool:
-    try:
-        return webbrowser.open(address)
-    except (webbrowser.Error, OSError):
-        return False
+    open_page(file, file, f"#{FIGURES[name]}" if name else "")

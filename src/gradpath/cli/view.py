@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 
 import click
 
-from gradpath.cli._console import show, tell
+from gradpath.cli._browser import open_address, open_page
 from gradpath.errors import UserError
 
 PAGE = "report.html"
@@ -35,11 +34,8 @@ def command(path: Path | None, serve: int | None) -> None:
     page = _page(folder)
     if serve is not None:
         _serve_page(page, serve)
-    elif _open(page.resolve().as_uri()):
-        show(f"opened {page}")
     else:
-        show(str(page))
-        tell(f"gradpath: no browser here; over ssh: gradpath view {path} --serve 8000")
+        open_page(page, path)
 
 
 def _holds_runs(folder: Path) -> bool:
@@ -62,7 +58,7 @@ def _serve_runs(folder: Path, port: int | None) -> None:
         raise UserError(f"{folder.resolve()}: holds no runs; gradpath compare and gradpath trace --output write some")
     server = PageServer(lambda: pages(folder), port or 0)
     if port is None:
-        _open(f"http://localhost:{server.server_port}/")
+        open_address(f"http://localhost:{server.server_port}/")
     server.serve(f"{found} run{'s' if found > 1 else ''} in {folder.resolve()}")
 
 
@@ -99,10 +95,3 @@ def _page(path: Path) -> Path:
     if page.is_file() and page.stat().st_mtime >= file.stat().st_mtime:
         return page
     return render(record, page)
-
-
-def _open(address: str) -> bool:
-    try:
-        return webbrowser.open(address)
-    except (webbrowser.Error, OSError):
-        return False

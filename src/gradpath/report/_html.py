@@ -7,6 +7,7 @@ import re
 from gradpath.record import CircuitRecord
 from gradpath.report._markup import Markup, element, joined, record_script
 from gradpath.report._style import STYLE
+from gradpath.report._webpage import page_head
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page cannot fetch, run or send anything; that it works under this policy is the proof."""
@@ -24,18 +25,12 @@ _DRAWN_HEAD = re.compile(
 
 def circuit_page(record: CircuitRecord) -> str:
     """The whole file."""
-    head = joined(
-        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        element("title", record.title),
-        element("style", Markup(STYLE)),
-    )
+    head = page_head(record.title, POLICY, STYLE)
     footer = element("footer", element("p", _COMPLETE[record.language], class_="small-print"))
     brand = element("p", "gradpath explain", class_="brand")
     main = element("main", brand, element("h1", record.title), _circuit(record), footer)
     body = element("body", main, record_script(record))
-    return f"<!doctype html>\n{element('html', element('head', head), body, lang=record.language)}\n"
+    return f"<!doctype html>\n{element('html', head, body, lang=record.language)}\n"
 
 
 def _circuit(record: CircuitRecord) -> Markup:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gradpath.report._markup import Markup, element, joined
-from gradpath.report._webpage import asset
+from gradpath.report._markup import Markup, element
+from gradpath.report._webpage import asset, page_head
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -26,16 +26,10 @@ class RunRow:
 
 def runs_page(title: str, rows: Sequence[RunRow]) -> str:
     """The whole page."""
-    head = joined(
-        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        element("title", title),
-        element("style", Markup(asset("page.css"))),
-    )
+    head = page_head(title, POLICY, asset("page.css"))
     found = element("ul", *map(_row, rows), class_="runs") if rows else element("p", "No run was found here.")
     body = element("main", element("p", "gradpath view", class_="brand"), element("h1", title), found)
-    return f"<!doctype html>\n{element('html', element('head', head), element('body', body), lang='en')}\n"
+    return f"<!doctype html>\n{element('html', head, element('body', body), lang='en')}\n"
 
 
 def _row(row: RunRow) -> Markup:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Literal
 
-from gradpath.report._markup import JSON_ESCAPES, Markup, element, joined
+from gradpath.report._markup import JSON_ESCAPES, Markup, element
 
 Script = Literal["explain", "report"]
 _PACK_FROM_BYTES = 100_000
@@ -24,22 +24,28 @@ _PACK_FROM_BYTES = 100_000
 def webpage(script: Script, *, title: str, data: Mapping[str, Any], static: Markup, language: str | None = None) -> str:
     """The whole file. `data`: id → what the script reads as JSON. `static`: what stands there until it runs, and for
     those who have no JavaScript. `language` None: as the reader's browser prefers."""
-    code, style = asset(f"{script}.js"), asset("page.css")
-    head = joined(
-        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy(code)}">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        element("title", title),
-        element("style", Markup(style)),
-    )
+    code = asset(f"{script}.js")
     body = element(
         "body",
         element("div", static, id="app"),
         *(json_script(name, value) for name, value in data.items()),
         Markup(f"<script>{code}</script>"),
     )
-    html = element("html", element("head", head), body, lang=language or "en", data_language=language)
+    head = page_head(title, policy(code), asset("page.css"))
+    html = element("html", head, body, lang=language or "en", data_language=language)
     return f"<!doctype html>\n{html}\n"
+
+
+def page_head(title: str, allowed: str, style: str) -> Markup:
+    """The head of every page: what it may do (its content-security policy), its title, its style sheet."""
+    return element(
+        "head",
+        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{allowed}">'),
+        Markup('<meta name="color-scheme" content="light dark">'),
+        element("title", title),
+        element("style", Markup(style)),
+    )
 
 
 def policy(code: str) -> str:

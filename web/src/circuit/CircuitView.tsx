@@ -1,5 +1,5 @@
 /** A circuit as SVG: values above the wires, gradients below. What is written comes from `scene`. */
-import { RADIUS, type NodeMark, type Scene, scene, type WireMark } from "./scene";
+import { RADIUS, type NodeMark, scene, type WireMark } from "./scene";
 import type { Walk } from "./engine";
 import { rems } from "../ui/rems";
 
@@ -17,16 +17,8 @@ interface Props {
   readonly onSelect?: (name: string) => void;
 }
 
-export function CircuitView({ walked, k, ...others }: Props) {
-  return <SceneView scene={scene(walked, k)} {...others} />;
-}
-
-interface SceneProps extends Omit<Props, "walked" | "k"> {
-  readonly scene: Scene;
-}
-
-/** The same drawing of a scene that comes from elsewhere: a block of a real net, with its measured numbers. */
-export function SceneView({ scene: { nodes, wires, width, height }, label, hidden = null, marked, tags = {}, onSelect }: SceneProps) {
+export function CircuitView({ walked, k, label, hidden = null, marked, tags = {}, onSelect }: Props) {
+  const { nodes, wires, width, height } = scene(walked, k);
   return (
     <svg class="circuit" viewBox={`0 0 ${width} ${height}`} style={rems(width, height)} role="img" aria-label={label}>
       {wires.map((wire) => (

@@ -18,6 +18,7 @@ from gradpath.nets._names import spec_name as spec_name
 from gradpath.nets._network import Network as Network
 from gradpath.nets._network import build as build
 from gradpath.nets._protocol import Block as Block
+from gradpath.nets._protocol import Moves as Moves
 from gradpath.nets._protocol import Tape as Tape
 from gradpath.nets._weights import build_from as build_from
 from gradpath.nets._weights import data_of as data_of

@@ -89,7 +89,7 @@ class PostBlock(StageBlock):
         """F(x), up to the last norm."""
         raise NotImplementedError
 
-    def compute(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         out = self.branch(x)
         return F.relu(out if self.shortcut is None else out + self.shortcut(x))
 
@@ -107,7 +107,7 @@ class PreBlock(StageBlock):
         """F, from the first convolution on."""
         raise NotImplementedError
 
-    def compute(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.norm1(x))
         out = self.branch(activated)
         return out if self.shortcut is None else out + self.shortcut(activated if self.first else x)
@@ -195,7 +195,7 @@ class DenseLayer(Block):
         out: Tensor = self.conv1(F.relu(self.norm1(x)))
         return out
 
-    def compute(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.new_features(x)], 1)  # N C+k H W
 
 
@@ -226,5 +226,5 @@ class Transition(Block):
         self.norm = make_norm(spec, channels_in)
         self.conv = make_conv(spec, channels_in, self.channels_out, 1)
 
-    def compute(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(self.conv(F.relu(self.norm(x))), 2)  # N ⌊θC⌋ H/2 W/2

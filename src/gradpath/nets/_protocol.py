@@ -1,93 +1,63 @@
-"""The block protocol: a block chooses, at each forward, what it keeps for its backward.
+"""The block protocol: what a block does under a plan, in two moves.
 
-    out, tape = block(x, "none")          # keeps x alone
-    grad_x = block.backward(tape, grad)   # redoes the forward, then goes back
+    tape = moves.new_tape()
+    y = moves.advance(x, tape, "lean")             # forward: the tape keeps what the mode says
+    y = moves.advance(x, tape, "lean")             # again, from x and what the tape knows: statistics move once
+    grad_x, grads = moves.backward(grad, x, tape)  # from this tape, redoing what it does not hold
 
-Without a mode a block is an ordinary module under ordinary autograd. With one it keeps its own books: `out` is cut
-off from autograd, `tape` is what `backward` needs, and parameter gradients are added to `.grad` as `loss.backward()`
-would, bit for bit. Running statistics move exactly once, however often a forward is redone.
+The caller owns inputs and outputs, decides how often a block is advanced and in which mode, and runs both moves without
+grad mode. Values, gradients and buffers do not depend on the modes. `moves` come from here (plain torch), from kernels
+(faster), or from memory (any module, by autograd): whoever runs a schedule does not ask which.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, ClassVar, overload
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 
-@dataclass
-class Tape:
-    """What a forward keeps for its backward. Opaque to all but the block that made it; good for one backward."""
+class Tape(Protocol):
+    """What a block keeps between its moves. Opaque to all but the moves that made it; good for one backward."""
 
-    x: Tensor
-    """The block's input, a leaf of its own graph: N C H W."""
-    out: Tensor | None = None
-    """Mode full: the output with the graph that leads to it. Mode none: nothing, the forward is redone."""
-    autocast: AbstractContextManager[Any] | None = None
-    """Mode none: the autocast state of the forward, for the redo."""
+    def tensors(self) -> list[Tensor]:
+        """All that it holds, for counting."""
+        ...
+
+
+class Moves(Protocol):
+    """A block's two moves. One object per block; it holds no state between steps."""
+
+    modes: tuple[str, ...]
+    """Tape modes it has, a selection of full, lean, raw, last, input, none (gradpath.record, TapeMode)."""
+    parameters: tuple[nn.Parameter, ...]
+    """In the order of the gradients that `backward` returns."""
+    ends_in_relu: bool
+    """`advance` ends in a ReLU whose mask the caller applies: `backward` takes the gradient before it, that is the
+    output's gradient where the output is above 0, else 0. So the block need not keep its output."""
+
+    def new_tape(self) -> Any:
+        """An empty tape."""
+        ...
+
+    def advance(self, x: Tensor, tape: Any, mode: str) -> Tensor:
+        """The block's output; afterwards the tape holds what `mode` keeps, and statistics.
+
+        On an empty tape it is the step's forward, which moves running statistics and draws random numbers; on another
+        it is a redo, which moves and draws nothing new. x is neither kept (the caller keeps it) nor written to.
+        """
+        ...
+
+    def backward(self, grad: Tensor, x: Tensor, tape: Any, needs_input_grad: bool = True) -> tuple[Any, list[Any]]:
+        """(gradient of x or None, gradient of each of `parameters` or None where it is frozen).
+
+        grad is not written to. The tape is used up: what is no longer needed is freed as it goes.
+        """
+        ...
 
 
 class Block(nn.Module):
-    """One tensor in, one tensor out. Subclasses write `compute`; faster blocks add modes of their own."""
+    """One tensor in, one tensor out: N C H W → N C' H' W'. What a net's stages are made of."""
 
-    modes: ClassVar[tuple[str, ...]] = ("full", "none")
-    """full: autograd's own graph is kept. none: the input alone is kept, and the forward is redone."""
-
-    def compute(self, x: Tensor) -> Tensor:
-        """The block as plain torch operations: N C H W → N C' H' W'."""
-        raise NotImplementedError
-
-    @overload
-    def forward(self, x: Tensor, mode: None = None) -> Tensor: ...
-    @overload
-    def forward(self, x: Tensor, mode: str) -> tuple[Tensor, Tape]: ...
-    def forward(self, x: Tensor, mode: str | None = None) -> Tensor | tuple[Tensor, Tape]:
-        """`compute(x)`; with a mode, (the same values cut off from autograd, the tape for `backward`)."""
-        if mode is None:
-            return self.compute(x)
-        if mode == "full":
-            return self._keep_all(x)
-        if mode == "none":
-            return self._keep_input(x)
-        raise ValueError(f"{type(self).__name__} has no mode {mode!r}: its modes are {', '.join(self.modes)}")
-
-    def backward(self, tape: Tape, grad: Tensor) -> Tensor:
-        """From the gradient of the output to that of the input; parameter gradients are added to `.grad`."""
-        out = self._redo(tape) if tape.out is None else tape.out
-        torch.autograd.backward(out, grad)
-        assert tape.x.grad is not None
-        return tape.x.grad
-
-    def _keep_all(self, x: Tensor) -> tuple[Tensor, Tape]:
-        leaf = x.detach().requires_grad_()
-        with torch.enable_grad():
-            out = self.compute(leaf)
-        return out.detach(), Tape(leaf, out)
-
-    def _keep_input(self, x: Tensor) -> tuple[Tensor, Tape]:
-        autocast = _autocast_now(x.device.type)
-        with torch.no_grad(), autocast:
-            out = self.compute(x)
-        return out, Tape(x.detach().requires_grad_(), autocast=autocast)
-
-    def _redo(self, tape: Tape) -> Tensor:
-        # The buffers' first move was made by the forward; the second is made by copies, which are dropped.
-        copies = {name: buffer.clone() for name, buffer in self.named_buffers()}
-        with torch.enable_grad(), tape.autocast or nullcontext():
-            out: Tensor = functional_call(self, copies, (tape.x,))
-        return out
-
-
-def _autocast_now(device_type: str) -> AbstractContextManager[Any]:
-    """The autocast state as it is, to be entered again later.
-
-    Its cache is off: torch before pytorch#165068 keeps in it what was cast under no_grad, cut off from the weight.
-    """
-    if not torch.amp.is_autocast_available(device_type):
-        return nullcontext()
-    enabled, dtype = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
-    return torch.autocast(device_type, dtype=dtype, enabled=enabled, cache_enabled=False)
+    channels_in: int
+    channels_out: int

@@ -53,9 +53,9 @@ def retained_graph(net: nn.Module, batch: Any) -> Iterator[tuple[Forward, int]]:
         yield forward, sum(storages.values())
 
 
-def passes(forward: Forward, options: dict[str, Any]) -> Callable[[], PathLengths]:
+def passes(forward: Forward, batch: Any, options: dict[str, Any]) -> Callable[[], PathLengths]:
     question = Question("branches", options["method"], options["tolerance"], False, (), 1, 0)
-    return lambda: _Answer(forward, question, BlockCalls(()), []).record()
+    return lambda: _Answer(forward, question, batch, BlockCalls(()), []).record()
 
 
 def row(net: nn.Module, batch: Any, options: dict[str, Any], pairs: int) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def row(net: nn.Module, batch: Any, options: dict[str, Any], pairs: int) -> dict
         def plain() -> None:
             torch.autograd.grad(forward.loss, [forward.at], retain_graph=True)
 
-        ask = passes(forward, options)
+        ask = passes(forward, batch, options)
         record = ask()
         result = {
             "passes": ratios(ask, plain, pairs),

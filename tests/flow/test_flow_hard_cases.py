@@ -268,6 +268,17 @@ def test_data_parallel_gives_the_numbers_of_the_module_inside():
     assert wrapped.effective_depth == pytest.approx(alone.effective_depth)
 
 
+@needs_gloo
+@pytest.mark.parametrize("change", ["cut=skips", "init=he"])
+def test_a_what_if_is_of_the_module_inside_data_parallel(change):
+    x = torch.randn(3, 5)
+    alone = gp.whatif(blocks(), x, change=change, step=square)
+    with one_process():
+        wrapped = gp.whatif(nn.parallel.DistributedDataParallel(blocks()), x, change=change, step=square)
+    assert wrapped.sentence == alone.sentence
+    assert any("DistributedDataParallel was unwrapped" in note for note in wrapped.notes)
+
+
 class Complex(nn.Module):
     def __init__(self):
         super().__init__()

@@ -10,6 +10,7 @@ from torch import nn
 
 from gradpath.errors import TraceError, UserError
 from gradpath.flow._forward import Place
+from gradpath.flow._paths._question import unwrapped
 from gradpath.flow._tracing import Tracing
 from gradpath.flow._whatif._activations import activated
 from gradpath.flow._whatif._additions import inserted, skipped
@@ -44,6 +45,7 @@ def whatif(
 
     Args:
         model: any module, in the mode it is in. It is left as found; a change to the model is made to a copy.
+            DistributedDataParallel is unwrapped.
         batch, criterion, step, at: as for `trace`; one loss. A step must use the model that it is given.
         change: KEY=VALUE[:VALUE]. In the backward pass alone, with the forward pass as it is: cut=skips,
             cut=branches, cut=MODULE, scale=skips:0.5, norm=detach … On a copy: init=he, skip=every:2, skip=MODULE,
@@ -58,10 +60,11 @@ def whatif(
     if isinstance(criterion, str):
         raise TraceError(f"the criterion is the text {criterion!r}: a change comes fourth, or as change={criterion!r}")
     asked = parse(change)
+    model, wrapper = unwrapped(model)  # its forward waits for the other processes
     question = Question(batch, criterion, step, _by_name(model, at))
     before, after, done = (_on_a_copy if asked.change.on_copy else _in_the_backward_pass)(model, asked, question)
     told = sentence(asked, done, before, after)
-    return WhatIf(change=asked.text, sentence=told, before=before, after=after, notes=done.notes)
+    return WhatIf(change=asked.text, sentence=told, before=before, after=after, notes=(*wrapper, *done.notes))
 
 
 def _by_name(model: nn.Module, at: Place) -> Place:

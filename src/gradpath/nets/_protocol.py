@@ -30,11 +30,14 @@ class Moves(Protocol):
 
     modes: tuple[str, ...]
     """Tape modes it has, a selection of full, lean, raw, last, input, none (gradpath.record, TapeMode)."""
-    parameters: tuple[nn.Parameter, ...]
-    """In the order of the gradients that `backward` returns."""
     ends_in_relu: bool
     """`advance` ends in a ReLU whose mask the caller applies: `backward` takes the gradient before it, that is the
     output's gradient where the output is above 0, else 0. So the block need not keep its output."""
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """In the order of the gradients that `backward` returns."""
+        ...
 
     def new_tape(self) -> Any:
         """An empty tape."""

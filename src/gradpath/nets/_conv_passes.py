@@ -1,0 +1,90 @@
+"""A convolution, a pooling and a sum without autograd: forward under the caller's autocast, backward by hand.
+
+Dtypes are those of autograd. Under autocast a convolution reads copies of its input and weight in the low precision, so
+its gradients are computed in it and cast back.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def convolve(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """conv(x) for a convolution without bias, N C H W.
+
+    Casts are made here, not by autocast, which keeps those of parameters until its end: bytes that no plan counts, and
+    in older torch, where they were made without grad mode, a later forward gets them cut off from the parameters.
+    """
+    dtype = _dtype_of(x)
+    return F.conv2d(
+        cast(x, dtype), cast(conv.weight, dtype), None, conv.stride, conv.padding, conv.dilation, conv.groups
+    )
+
+
+def convolve_backward(
+    grad: Tensor, x: Tensor, conv: nn.Conv2d, needs_input_grad: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """(gradient of x, gradient of the weight) from the gradient of convolve(x, conv), None where not needed."""
+    wanted = [needs_input_grad, conv.weight.requires_grad, False]
+    if not any(wanted):
+        return None, None
+    assert not isinstance(conv.padding, str)  # a form has no such
+    dtype = _dtype_of(x)
+    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+        cast(grad, dtype),
+        cast(x, dtype),
+        cast(conv.weight, dtype),
+        None,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        False,
+        [0, 0],
+        conv.groups,
+        wanted,
+    )
+    return (
+        cast(grad_x, x.dtype) if wanted[0] else None,
+        cast(grad_weight, conv.weight.dtype) if wanted[1] else None,
+    )
+
+
+def pool_backward(grad: Tensor, x: Tensor, pool: nn.AvgPool2d) -> Tensor:
+    """The gradient of x from that of pool(x), which autocast may have computed in another dtype."""
+    found: Tensor = torch.ops.aten.avg_pool2d_backward(
+        grad,
+        cast(x, grad.dtype),
+        _pair(pool.kernel_size),
+        _pair(pool.stride),
+        _pair(pool.padding),
+        pool.ceil_mode,
+        pool.count_include_pad,
+        pool.divisor_override,
+    )
+    return cast(found, x.dtype)
+
+
+def add(out: Tensor, other: Tensor, in_place: bool) -> Tensor:
+    """out + other, which may overwrite out. in_place: `out += other`, which keeps out's dtype."""
+    if in_place or torch.promote_types(out.dtype, other.dtype) == out.dtype:
+        return out.add_(other)
+    return out + other
+
+
+def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """tensor.to(dtype), without the call where there is nothing to do: a step asks some thirty times a block."""
+    return tensor if tensor.dtype is dtype else tensor.to(dtype)
+
+
+def _dtype_of(x: Tensor) -> torch.dtype:
+    """What a convolution of x is computed in; autocast leaves float64 alone."""
+    device = x.device.type
+    if x.dtype is torch.float64 or not torch.amp.is_autocast_available(device):
+        return x.dtype
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def _pair(size: int | tuple[int, int]) -> list[int]:
+    return [size, size] if isinstance(size, int) else list(size)

@@ -18,7 +18,7 @@ from gradpath.cli.explain import explain
 from gradpath.errors import UserError
 from gradpath.record import read
 from gradpath.report._webpage import asset
-from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text, frame, moving_svg
+from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text, frame, moving_svg, truck_svg
 
 
 def run(*arguments: str) -> str:
@@ -60,8 +60,36 @@ def test_formats():
 )
 def test_output_is_written_as_its_ending_says(tmp_path, ending, write):
     file = tmp_path / f"figure.{ending}"
-    run("truck", "--output", str(file))
-    assert file.read_text(encoding="utf-8") == write(circuit("truck"))
+    run("residual", "--output", str(file))
+    assert file.read_text(encoding="utf-8") == write(circuit("residual"))
+
+
+@pytest.mark.parametrize("asked", [(), ("--set", "customers=3", "--lang", "zh", "--theme", "dark")])
+def test_the_truck_is_drawn_as_one(tmp_path, asked):
+    file = tmp_path / "truck.svg"
+    run("truck", *asked, "--output", str(file))
+    options = {"customers": 3, "language": "zh"} if asked else {}
+    roads = [circuit("truck", lane=lane, **options) for lane in ("none", "express")]
+    assert file.read_text(encoding="utf-8") == truck_svg(*roads, "dark" if asked else "auto")
+
+
+def test_a_queue_too_long_for_the_truck_says_so(tmp_path):
+    result = CliRunner().invoke(explain, ["truck", "--set", "customers=9", "--output", str(tmp_path / "truck.svg")])
+    assert isinstance(result.exception, UserError) and "8 customers, not for 9" in str(result.exception)
+    assert not (tmp_path / "truck.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "write"),
+    [
+        (("--set", "lane=none"), lambda: moving_svg(circuit("truck", lane="none"))),
+        (("--still",), lambda: circuit_svg(circuit("truck"))),
+        (("--frame", "2"), lambda: frame(circuit("truck"), 2)),
+    ],
+)
+def test_one_lane_and_one_moment_of_the_truck_are_gates(tmp_path, asked, write):
+    run("truck", *asked, "--output", str(tmp_path / "truck.svg"))
+    assert (tmp_path / "truck.svg").read_text(encoding="utf-8") == write()
 
 
 @pytest.mark.parametrize(

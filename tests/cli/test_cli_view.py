@@ -14,7 +14,8 @@ import torch
 from in_process import Shell
 
 import gradpath as gp
-from gradpath.cli._runs import pages, run_files
+from gradpath.cli import _runs
+from gradpath.cli._runs import Runs, run_files
 from gradpath.cli._serve import ADDRESS, PageServer
 from gradpath.errors import UserError
 
@@ -39,7 +40,7 @@ def runs(tmp_path: Path) -> Path:
 
 @contextmanager
 def served(folder: Path) -> Iterator[PageServer]:
-    server = PageServer(lambda: pages(folder), 0)
+    server = PageServer(Runs(folder).pages, 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -136,7 +137,7 @@ def test_newest_first(runs: Path) -> None:
 
 def test_a_port_in_use_is_said(runs: Path) -> None:
     with served(runs) as server, pytest.raises(UserError, match="give another port"):
-        PageServer(lambda: pages(runs), server.server_port)
+        PageServer(Runs(runs).pages, server.server_port)
 
 
 def test_a_folder_without_runs_is_said(
@@ -158,3 +159,23 @@ def test_a_watched_run_is_listed_with_its_page(tmp_path: Path) -> None:
         status, page, _ = ask(server, "/run/watched")
         assert status == 200
         assert "Sequential" in page
+
+
+def test_a_record_is_read_again_only_when_it_has_changed(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    inner = _runs._read
+    monkeypatch.setattr(_runs, "_read", lambda file: (read.append(file.parent.name), inner(file))[1])
+    found = Runs(runs)
+    first = found.pages()["/"]()
+    assert sorted(read) == ["a b <i>", "broken", "first"]
+    assert found.pages()["/"]() == first
+    assert len(read) == 3
+    changed = runs / "first" / "flow.json"
+    gp.circuit("residual").save(changed)
+    os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 1))
+    assert found.pages()["/"]() != first
+    assert read[3:] == ["first"]
+    (runs / "new").mkdir()
+    gp.circuit("gate").save(runs / "new" / "flow.json")
+    found.pages()["/"]()
+    assert read[4:] == ["new"]

@@ -26,6 +26,7 @@ class Reader:
         chinese: bool = False,
         still: bool = True,
         trusted: bool = False,
+        touch: bool = False,
     ) -> None:
         self.file = urldefrag(url).url
         self.problems: list[str] = []
@@ -37,6 +38,7 @@ class Reader:
             reduced_motion="reduce" if still else "no-preference",
             viewport={"width": width, "height": height},
             bypass_csp=trusted,
+            has_touch=touch,
         )
         self._context.add_init_script(path=_LOOK)
         self.page = self._context.new_page()
@@ -54,6 +56,15 @@ class Reader:
     def _asked(self, url: str) -> None:
         if not url.startswith(_INSIDE):
             self.requests.add(url)
+
+    def fingers(self, *moments: tuple[tuple[float, float], ...]) -> None:
+        """Put fingers on these points of the screen, move them to the next ones, and lift them."""
+        session = self._context.new_cdp_session(self.page)
+        for i, points in enumerate([*moments, ()]):
+            kind = "touchStart" if i == 0 else "touchMove" if points else "touchEnd"
+            touches = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+        session.detach()
 
     def reload(self) -> None:
         self.page.reload()

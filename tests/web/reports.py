@@ -21,6 +21,7 @@ HOSTILE = {
     "has lines": "first\nsecond\r\n\u2028third\ttab",
     "is markup": "<img src=x onerror=\"document.title='caught'\">&lt;b&gt;",
     "holds controls": "nul\u0001bell\u0007escape\u001b[31m",
+    "holds a zero byte": "nul\u0000in\u007fthe\u0085middle",
 }
 """What it does → a name of a layer that does it."""
 

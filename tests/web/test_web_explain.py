@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +203,17 @@ def test_page_keys_step_through_all_figures_and_back(read: Read, height: int) ->
     reader = read(height=height)
     figures = reader.do("() => [...document.querySelectorAll('section.figure')].map((figure) => figure.id)")
     way: dict[str, list[str]] = {"PageDown": [], "PageUp": []}
-    for key, presses in (("PageDown", len(figures)), ("PageUp", len(figures) - 1)):
-        for _ in range(presses):
+    hidden: dict[str, float] = {}
+    for key, last in (("PageDown", figures[-1]), ("PageUp", figures[0])):
+        while way[key][-1:] != [last] and len(way[key]) < 100:
             reader.press(key)
             way[key].append(reader.do("() => document.activeElement.id"))
-    assert way == {"PageDown": figures, "PageUp": figures[-2::-1]}
+            if key == "PageDown":
+                below = reader.do("() => document.activeElement.getBoundingClientRect().bottom - innerHeight")
+                hidden[way[key][-1]] = below
+    passed = {key: [one for one, _ in groupby(seen)] for key, seen in way.items()}
+    assert passed == {"PageDown": figures, "PageUp": figures[-2::-1]}
+    assert all(below < 0.15 * height for figure, below in hidden.items() if figure != figures[-1]), hidden
 
 
 def test_nothing_moves_before_it_is_asked_to(read: Read) -> None:

@@ -18,6 +18,7 @@ from reader import Reader
 
 from gradpath.record import Record, WatchEvent, WatchHeader, WatchLayer, WatchLog, WatchReport, WhatIf, diff
 from gradpath.report import _webpage, render
+from gradpath.report._page import HEIGHT_PIXELS
 from gradpath.report._report_page import report_page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
@@ -198,6 +199,11 @@ def test_a_notebooks_frame_runs_the_page_in_its_sandbox(opened: Opened) -> None:
     assert frame.locator("#side-by-side svg[role=img]").count() == 1
     assert frame.locator("h1").inner_text().startswith("The gradient RMS")
     assert html.escape("<iframe srcdoc") not in page.page.content()
+    inside = "document.querySelector('iframe').getBoundingClientRect().height"
+    page.page.wait_for_function(f"() => {inside} !== {HEIGHT_PIXELS}")
+    page.settle()
+    size = frame.locator("html").evaluate("(one) => [one.scrollHeight, innerHeight]")
+    assert size[0] <= size[1] <= size[0] + 20, "the frame is as high as the page, nothing scrolls twice"
 
 
 def test_3000_nodes_and_12000_edges_fit_and_start_in_time(opened: Opened) -> None:

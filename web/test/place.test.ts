@@ -9,7 +9,8 @@ import residualMembers from "../../tests/report/golden/layout/residual-members.j
 import type { Layout } from "../src/report/layout";
 import { place, type Placed, shownGroups } from "../src/report/graph/place";
 import { flipped, openGroups } from "../src/report/graph/walk";
-import { labelPlace, shortened } from "../src/report/graph/draw";
+import { labelPlace } from "../src/report/graph/draw";
+import { shortened } from "../src/report/graph/marks";
 
 interface Golden {
   readonly layout: unknown;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import gallery from "../../src/gradpath/report/assets/explain/gallery.json";
 import runs from "../../src/gradpath/report/assets/explain/runs.json";
 import type { Gallery, Net, Runs, WidthCell } from "../src/explain/data";
-import { nextFigure } from "../src/explain/navigate";
+import { nextFigure, scrollWithin } from "../src/explain/navigate";
 import { accuracies, domain, epochAt, meanLength, moments, pathSeries, profiles, ranked, spread, widthSeries } from "../src/explain/realData";
 
 const nets = (runs as unknown as Runs).nets;
@@ -75,6 +75,17 @@ test("the gallery is ranked by effective depth; nets without a residual fork sta
   assert.deepEqual(depths, [...depths].sort((a, b) => b - a));
   assert.ok(deep.every((net) => (net.effective_depth?.[0] ?? NaN) <= net.residual_forks));
   assert.ok(without.length >= 1 && without.every((net) => net.residual_forks === 0));
+});
+
+test("PageDown shows the rest of a figure that is higher than the window before the next one", () => {
+  const tall = { top: 0, bottom: 2000 };
+  assert.equal(scrollWithin([tall], 1, 1000), 850);
+  assert.equal(scrollWithin([{ top: -850, bottom: 1150 }], 1, 1000), 150);
+  assert.equal(scrollWithin([{ top: -1000, bottom: 1000 }, { top: 1000, bottom: 1500 }], 1, 1000), 0);
+  assert.equal(scrollWithin([{ top: 300, bottom: 2300 }], 1, 1000), 0); // its top is not yet in its place
+  assert.equal(scrollWithin([{ top: -1000, bottom: 1000 }], -1, 1000), -850);
+  assert.equal(scrollWithin([{ top: -150, bottom: 1850 }], -1, 1000), -150);
+  assert.equal(scrollWithin([tall], -1, 1000), 0);
 });
 
 test("PageDown and PageUp go to the neighbour of the figure that is in view", () => {

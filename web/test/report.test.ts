@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { percent, fromLog10 } from "../src/core/numbers";
-import { decadeClass, decadeRange, flowView, layerOf } from "../src/report/flowview";
+import { classSteps, decadeClass, decadeRange } from "../src/report/classes";
+import { flowView, layerOf } from "../src/report/flowview";
 import { lengthBars, normMasses, quantile } from "../src/report/lengths";
 import { classOf, relativeRows, spanOf } from "../src/report/matrices";
 import { theoryLines, valueOf } from "../src/report/quantities";
@@ -47,12 +48,16 @@ test("the update ratio is a difference of logarithms, and missing where the grad
   assert.equal(valueOf(layer("a", "-Infinity"), "gradient"), -Infinity);
 });
 
-test("decades: one class each while ten suffice, the largest always in the top class", () => {
+test("colours: a class per decade while ten suffice, two where they do; together they span the ramp", () => {
   const range = decadeRange(flow([layer("a", -7.2), layer("b", -0.5), layer("c", "NaN"), layer("d", "-Infinity"), layer("e", null)]));
   assert.deepEqual(range, [-8, 0]);
   assert.equal(decadeClass(-0.5, range), 9);
-  assert.equal(decadeClass(-7.2, range), 2);
+  assert.equal(decadeClass(-7.2, range), 0);
+  assert.equal(decadeClass(-6.9, range), 1);
   assert.equal(decadeClass(-30, [-40, 0]), 2);
+  assert.deepEqual([-0.9, -0.5, -0.1].map((value) => decadeClass(value, [-1, 0])), [0, 9, 9]);
+  assert.deepEqual(classSteps([-2, 0]).map(({ from, colour }) => [from, colour]), [[-2, 0], [-1.5, 3], [-1, 6], [-0.5, 9]]);
+  for (const { from, colour } of classSteps([-8, 0])) assert.equal(decadeClass(from, [-8, 0]), colour);
 });
 
 test("norm masses sum to 1 at any scale, and quantiles are those of the Python record", () => {

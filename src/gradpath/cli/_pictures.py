@@ -22,6 +22,10 @@ class Picture:
     theme: str | None = None
     width: int | None = None
 
+    def plays(self, ending: str) -> bool:
+        """Whether it is a drawing that moves, in the file itself."""
+        return ending == ".svg" and not self.still and self.frame is None
+
     def writer(self, ending: str) -> Callable[[CircuitRecord], bytes]:
         """What makes a file with that ending, one of `PICTURES`."""
         self.check(ending)

@@ -18,6 +18,8 @@ _DEEPEST = 4
 _MOST = 500
 """Runs listed: the newest."""
 _RUN = "/run/"
+_Stamp = tuple[int, int]
+"""A file's time of change in nanoseconds, and its size."""
 
 
 def run_files(folder: Path) -> list[Path]:
@@ -36,11 +38,49 @@ def _records_below(folder: Path) -> Iterator[Path]:
             yield here / name
 
 
-def pages(folder: Path) -> dict[str, Callable[[], str]]:
-    """Path → page: the list at '/', each run at '/run/' and its folder's name. Read anew at every request."""
-    files = run_files(folder)
-    found = {_RUN + _name(file, folder): functools.partial(_page, file) for file in files}
-    return {"/": functools.partial(_list, folder, files), **found}
+class Runs:
+    """The pages of the runs below a folder. Which runs there are is looked up at every request; what the list says of
+    one is read again only once its file has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._said: dict[Path, tuple[_Stamp, str, str]] = {}
+
+    def pages(self) -> dict[str, Callable[[], str]]:
+        """Path → page: the list at '/', each run at '/run/' and its folder's name."""
+        files = run_files(self.folder)
+        found = {_RUN + _name(file, self.folder): functools.partial(_page, file) for file in files}
+        return {"/": functools.partial(self._list, files), **found}
+
+    def _list(self, files: list[Path]) -> str:
+        from gradpath.report._runs_page import RunRow, runs_page
+
+        rows = []
+        for file in files:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
+            kind, headline = self._says(file)
+            name = _name(file, self.folder)
+            rows.append(RunRow(name=name, kind=kind, when=when, headline=headline, address=_RUN[1:] + quote(name)))
+        return runs_page(f"Runs in {self.folder}", rows)
+
+    def _says(self, file: Path) -> tuple[str, str]:
+        """Kind and headline of a record."""
+        now = file.stat()
+        stamp = (now.st_mtime_ns, now.st_size)
+        known = self._said.get(file)
+        if known is None or known[0] != stamp:
+            known = self._said[file] = (stamp, *_kind_and_headline(file))
+        return known[1:]
+
+
+def _kind_and_headline(file: Path) -> tuple[str, str]:
+    from gradpath.report._spoken import headline_of
+
+    try:
+        record = _read(file)
+        return type(record).__name__, headline_of(record)
+    except (GradpathError, OSError) as error:
+        return "cannot be read", str(error)
 
 
 def _name(file: Path, folder: Path) -> str:
@@ -57,20 +97,3 @@ def _page(file: Path) -> str:
 
 def _read(file: Path) -> Record | WatchLog:
     return read_shown(file) if file.name == WATCH_FILE else read_any(file)[0]
-
-
-def _list(folder: Path, files: list[Path]) -> str:
-    from gradpath.report._runs_page import RunRow, runs_page
-    from gradpath.report._spoken import headline_of
-
-    rows = []
-    for file in files:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
-        try:
-            record = _read(file)
-            kind, headline = type(record).__name__, headline_of(record)
-        except (GradpathError, OSError) as error:
-            kind, headline = "cannot be read", str(error)
-        name = _name(file, folder)
-        rows.append(RunRow(name=name, kind=kind, when=when, headline=headline, address=_RUN[1:] + quote(name)))
-    return runs_page(f"Runs in {folder}", rows)

@@ -88,7 +88,9 @@ def explain(
         show(_on_this_console(lambda spoken: _printed(_walked(name, settings, spoken), form), lang))
     else:
         write = _writer(output, form, asked)  # an ending that does not fit is said before any work
-        tell(f"wrote {write_whole(output, write(_walked(name, settings, lang)))}")
+        is_truck = name == "truck" and asked.plays(output.suffix.lower()) and not _sets(settings, "lane")
+        content = _truck(settings, lang, asked.theme) if is_truck else write(_walked(name, settings, lang))
+        tell(f"wrote {write_whole(output, content)}")
 
 
 def _checked_page(output: Path | None) -> Path | None:
@@ -129,6 +131,18 @@ def _walked(name: str, settings: tuple[str, ...], lang: str) -> CircuitRecord:
             raise CircuitError(f"--set takes NAME=VALUE, for example --set x=3; it was {setting!r}")
         (options if key in known else values)[key] = value
     return circuit(name, values=values, language=lang, **options)
+
+
+def _sets(settings: tuple[str, ...], option: str) -> bool:
+    return any(setting.partition("=")[0].strip() == option for setting in settings)
+
+
+def _truck(settings: tuple[str, ...], lang: str, theme: str | None) -> bytes:
+    """The article's picture: the queue without the express lane, and below it with one."""
+    from gradpath.report.circuit import truck_svg
+
+    without, express = (_walked("truck", (*settings, f"lane={lane}"), lang) for lane in ("none", "express"))
+    return truck_svg(without, express, theme or "auto").encode()
 
 
 def _writer(output: Path, form: str | None, picture: Picture) -> Callable[[CircuitRecord], bytes]:

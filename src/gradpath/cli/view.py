@@ -50,13 +50,13 @@ def _holds_runs(folder: Path) -> bool:
 
 
 def _serve_runs(folder: Path, port: int | None) -> None:
-    from gradpath.cli._runs import pages, run_files
+    from gradpath.cli._runs import Runs, run_files
     from gradpath.cli._serve import PageServer
 
     found = len(run_files(folder))
     if not found:
         raise UserError(f"{folder.resolve()}: holds no runs; gradpath compare and gradpath trace --output write some")
-    server = PageServer(lambda: pages(folder), port or 0)
+    server = PageServer(Runs(folder).pages, port or 0)
     if port is None:
         open_address(f"http://localhost:{server.server_port}/")
     server.serve(f"{found} run{'s' if found > 1 else ''} in {folder.resolve()}")

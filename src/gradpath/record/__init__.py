@@ -24,11 +24,7 @@ from gradpath.record._flow import Flow as Flow
 from gradpath.record._flow import Fork as Fork
 from gradpath.record._flow import ForkKind as ForkKind
 from gradpath.record._flow import Gain as Gain
-from gradpath.record._flow import Layer as Layer
 from gradpath.record._flow import Merge as Merge
-from gradpath.record._flow import Nonlinearity as Nonlinearity
-from gradpath.record._flow import Numerics as Numerics
-from gradpath.record._flow import Parameter as Parameter
 from gradpath.record._flow import Reuse as Reuse
 from gradpath.record._flow import Statistic as Statistic
 from gradpath.record._flow import Unseen as Unseen
@@ -36,6 +32,10 @@ from gradpath.record._graph import Graph as Graph
 from gradpath.record._graph import GraphEdges as GraphEdges
 from gradpath.record._graph import GraphNodes as GraphNodes
 from gradpath.record._graph import ModuleCalls as ModuleCalls
+from gradpath.record._layers import Layer as Layer
+from gradpath.record._layers import Nonlinearity as Nonlinearity
+from gradpath.record._layers import Numerics as Numerics
+from gradpath.record._layers import Parameter as Parameter
 from gradpath.record._net import NetSpec as NetSpec
 from gradpath.record._net import Padding as Padding
 from gradpath.record._paths import PathLengths as PathLengths

@@ -12,7 +12,8 @@ from typing import Literal
 
 from gradpath.record._base import Record
 from gradpath.record._finding import Finding
-from gradpath.record._flow import Flow, Layer
+from gradpath.record._flow import Flow
+from gradpath.record._layers import Layer
 
 TOLERANCE_DECADES = 0.3
 """A factor of 2: what another seed or batch changes is mostly below it."""

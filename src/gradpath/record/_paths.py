@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradpath.record._base import Record
-from gradpath.record._flow import from_log10
+from gradpath.record._layers import from_log10
 
 PathUnit = Literal["branches", "layers", "blocks"]
 PathMethod = Literal["exact", "mean", "veit"]

@@ -8,7 +8,8 @@ from typing import Any
 
 from gradpath.errors import MissingExtraError, UserError
 from gradpath.record._base import Record
-from gradpath.record._flow import Flow, Numerics
+from gradpath.record._flow import Flow
+from gradpath.record._layers import Numerics
 
 Row = dict[str, Any]
 """Column → plain value: a number, a word, True or False, None where there is none."""

@@ -7,6 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 HEIGHT_PIXELS = 900
+"""Of a frame until the page in it has said how high it is, and where a notebook runs no script."""
+_FIT = (
+    '<script>addEventListener("message",e=>{const h=e.data&&e.data.gradpathHeight;if(h>0)'
+    'for(const f of document.querySelectorAll("iframe[data-gradpath]"))'
+    'if(f.contentWindow===e.source)f.style.height=Math.min(h+8,20000)+"px"})</script>'
+)
+"""As high as its page: the frame has an origin of its own, so the page says it (web/src/report/host.ts)."""
 MOST_BYTES = 4 << 20
 """Of a page inside a notebook, which is saved with all its outputs."""
 _TOO_LARGE = (
@@ -36,8 +43,8 @@ class Page:
             note = _TOO_LARGE.format(size=len(page.encode()) / 2**20, most=MOST_BYTES >> 20)
             return f"<p>{html.escape(note)}</p><pre>{html.escape(self._text)}</pre>"
         return (
-            f'<iframe srcdoc="{page}" sandbox="allow-scripts" title="gradpath report" '
-            f'style="width:100%;height:{HEIGHT_PIXELS}px;border:0"></iframe>'
+            f'<iframe srcdoc="{page}" sandbox="allow-scripts" title="gradpath report" data-gradpath '
+            f'style="width:100%;height:{HEIGHT_PIXELS}px;border:0"></iframe>{_FIT}'
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

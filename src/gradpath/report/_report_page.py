@@ -8,6 +8,7 @@ from gradpath.errors import UserError
 from gradpath.record import TOLERANCE_DECADES, Record, WatchLog, WhatIf
 from gradpath.report._definitions import DEFINITIONS
 from gradpath.report._entries import Entries, Shown
+from gradpath.report._facts import printable
 from gradpath.report._markup import Markup, element, joined
 from gradpath.report._redact import Redaction
 from gradpath.report._spoken import Spoken
@@ -35,7 +36,7 @@ def report_page(
 
     if not records:
         raise UserError("a report shows records: there is none to show")
-    titles = distinct([*names, *map(_name, records[len(names) :])])
+    titles = distinct([printable(name) for name in [*names, *map(_name, records[len(names) :])]])
     if redact:
         redaction = Redaction(records)
         records, titles = [redaction.of(record) for record in records], distinct(["record"] * len(records))

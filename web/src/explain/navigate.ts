@@ -3,18 +3,38 @@ import { anchor } from "../core/state";
 
 /** How far below the top of the window a figure's top may be and still count as the one in view, in pixels. */
 const SLACK = 8;
+/** Parts of the window's height: how far a key scrolls, and what may stay hidden of a figure that counts as seen. */
+const [STEP, LEAST_HIDDEN] = [0.85, 0.12];
 
 export function pageKey(event: KeyboardEvent): void {
   const way = event.key === "PageDown" ? 1 : event.key === "PageUp" ? -1 : 0;
   if (!way || event.altKey || event.ctrlKey || event.metaKey) return;
   const figures = [...document.querySelectorAll<HTMLElement>("section.figure")];
-  const tops = figures.map((figure) => figure.getBoundingClientRect().top);
+  const places = figures.map((figure) => figure.getBoundingClientRect());
+  const within = scrollWithin(places, way, innerHeight);
+  if (within) {
+    event.preventDefault();
+    scrollBy({ top: within, behavior: "instant" });
+    return;
+  }
+  const tops = places.map(({ top }) => top);
   const focused = figures.findIndex((figure) => figure === document.activeElement);
   const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - SLACK;
   const target = figures[nextFigure(tops, way, focused, atEnd)];
   if (!target) return;
   event.preventDefault();
   show(target);
+}
+
+/** How far to scroll within a figure that is higher than the window, before another one is shown; 0: it has been seen. */
+export function scrollWithin(places: readonly { readonly top: number; readonly bottom: number }[], way: 1 | -1, height: number): number {
+  const most = STEP * height;
+  if (way > 0) {
+    const found = places.find(({ top, bottom }) => top <= SLACK && bottom > height * (1 + LEAST_HIDDEN));
+    return found ? Math.min(most, found.bottom - height) : 0;
+  }
+  const found = places.find(({ top, bottom }) => top < -height * LEAST_HIDDEN && bottom > height / 2);
+  return found ? -Math.min(most, -found.top) : 0;
 }
 
 /** Which figure comes next, from the distances of all tops to the window's; -1: none, the browser scrolls. The focused

@@ -1,11 +1,12 @@
 /** Flows side by side: their profiles on one scale, what differs, which findings came and which went. */
 import { texts } from "../core/i18n";
-import { decoded, fromLog10, short, signed } from "../core/numbers";
+import { decoded, fromLog10, percent, short, signed } from "../core/numbers";
 import { textParam, wholeParam } from "../core/state";
 import { Select, Toggle } from "../ui/Field";
 import { Plot, type Series } from "../ui/Plot";
 import { changedLayers, diffPoints, type FlowDiff, flowPoints, isBeyond, type LayerDiff, lineOf } from "./compared";
 import { at, type Pair, type Spoken } from "./data";
+import { kindText } from "./kinds";
 import { Panel } from "./Panel";
 import { Unseen } from "./Unseen";
 import type { AnyRecord, Finding, Flow, Num } from "./records";
@@ -48,14 +49,18 @@ export function SideBySide({ records, spoken }: Props) {
   const names = pairs.map((one) => at<FlowDiff>(records, one.diff)?.name_b ?? "");
   return (
     <div class="views">
-      <Profiles series={seriesOf(records, pairs)} />
+      {pairs.length > 1 && (
+        <div class="wide">
+          <Choose pairs={pairs} names={names} first={diff.name_a} chosen={pair} />
+        </div>
+      )}
       <div class="column">
-        {pairs.length > 1 && <Choose pairs={pairs} names={names} first={diff.name_a} chosen={pair} />}
+        <Profiles series={seriesOf(records, pairs)} />
+        <Layers diff={diff} />
+      </div>
+      <div class="column">
         <Quantities diff={diff} />
         <Findings diff={diff} />
-      </div>
-      <div class="wide">
-        <Layers diff={diff} />
       </div>
     </div>
   );
@@ -72,7 +77,7 @@ function Choose({ pairs, names, first, chosen }: { pairs: readonly Pair[]; names
           onChange={(i) => pairIndex.set(Number(i))}
         />
       </div>
-      <p>{chosen.headline}</p>
+      <p lang="en">{chosen.headline}</p>
     </section>
   );
 }
@@ -131,6 +136,8 @@ export function ratioText(decades: Num): string {
   return t("factor", { factor: fromLog10(value, 3), decades: `${value > 0 ? "+" : ""}${signed(value.toFixed(2))}` });
 }
 
+const quantityText = (name: string, value: Num): string => (name === "skip share" ? percent(decoded(value)) : short(decoded(value), 3));
+
 function Quantities({ diff }: { diff: FlowDiff }) {
   return (
     <Panel id="quantities" title={t("numbers")}>
@@ -148,8 +155,8 @@ function Quantities({ diff }: { diff: FlowDiff }) {
             {diff.quantities.map((one) => (
               <tr key={one.name} class={isBeyond(diff, one.decades) ? "beyond" : ""}>
                 <th scope="row">{one.name}</th>
-                <td>{short(decoded(one.a), 3)}</td>
-                <td>{short(decoded(one.b), 3)}</td>
+                <td>{quantityText(one.name, one.a)}</td>
+                <td>{quantityText(one.name, one.b)}</td>
                 <td>{ratioText(one.decades)}</td>
               </tr>
             ))}
@@ -178,11 +185,11 @@ function FindingList({ findings, sign, word }: { findings: readonly Finding[]; s
       {findings.map((finding, i) => (
         <li key={i} class={sign === "+" ? "new" : "gone"}>
           <strong>
-            {sign} {word}: {finding.kind}
+            {sign} {word}: {kindText(finding.kind)}
           </strong>{" "}
           {finding.where && t("where", { where: finding.where })}
           <br />
-          {finding.sentence}
+          <span lang="en">{finding.sentence}</span>
         </li>
       ))}
     </ul>

@@ -4,6 +4,7 @@ import { decoded, fromLog10, short } from "../core/numbers";
 import type { FlowView } from "./flowview";
 import { Term } from "./Glossary";
 import { valueOf } from "./quantities";
+import { kindText } from "./kinds";
 import type { Flow, Num, TriedChange } from "./records";
 
 const t = texts({
@@ -11,7 +12,7 @@ const t = texts({
     depth: "effective depth", of: "of {n} branches, {layers} weighted layers", plain: "weighted layers, and no way around them",
     cancelled: "paths cancel: no average", skip: "skip share", stem: "stem over head",
     title: "What would cure it, simulated", change: "change", effect: "what it did", before: "as it is",
-    smallest: "smallest gradient (RMS)", left: "findings left", none: "none", backward: "backward pass only",
+    smallest: "smallest gradient (RMS)", largest: "largest", left: "findings left", none: "none", backward: "backward pass only",
     again: "To repeat it: gradpath trace TARGET {options}", suggested: "Worth trying: gradpath trace TARGET {options}",
     sparkline: "gradient over depth after {change}",
   },
@@ -19,7 +20,7 @@ const t = texts({
     depth: "有效深度", of: "（共 {n} 个分支，{layers} 个加权层）", plain: "个加权层，没有绕行的通道",
     cancelled: "路径相互抵消：没有平均值", skip: "跳跃占比", stem: "首尾之比",
     title: "模拟过的改动", change: "改动", effect: "效果", before: "现状",
-    smallest: "最小梯度（均方根）", left: "剩余的问题", none: "无", backward: "仅反向传播",
+    smallest: "最小梯度（均方根）", largest: "最大", left: "剩余的问题", none: "无", backward: "仅反向传播",
     again: "重复：gradpath trace TARGET {options}", suggested: "值得一试：gradpath trace TARGET {options}",
     sparkline: "{change} 之后梯度随深度的变化",
   },
@@ -65,6 +66,8 @@ export function Cures({ flow }: { flow: Flow }) {
     return suggested.length ? <p class="pale"><code>{t("suggested", { options: options(suggested) })}</code></p> : null;
   }
   const measured = flow.layers.filter((layer) => layer.weighted).map((layer) => valueOf(layer, "gradient"));
+  const all = finite([...measured, ...flow.tried.flatMap((change) => change.log10_gradient_rms.map(decoded))]);
+  const range = [Math.min(...all), Math.max(...all)] as const;
   const before = flow.findings.map((finding) => finding.kind);
   return (
     <section class="panel cures" aria-labelledby="cures-title" id="cures">
@@ -75,6 +78,7 @@ export function Cures({ flow }: { flow: Flow }) {
             <tr>
               <th scope="col" class="left">{t("change")}</th>
               <th scope="col">{t("smallest")}</th>
+              <th scope="col">{t("largest")}</th>
               <th scope="col">{t("stem")}</th>
               <th scope="col">{t("depth")}</th>
               <th scope="col" class="left">{t("left")}</th>
@@ -82,16 +86,16 @@ export function Cures({ flow }: { flow: Flow }) {
             </tr>
           </thead>
           <tbody>
-            <Row name={t("before")} values={measured} stem={flow.stem_over_head} depth={flow.effective_depth} left={before} />
+            <Row name={t("before")} values={measured} stem={flow.stem_over_head} depth={flow.effective_depth} left={before} range={range} />
             {flow.tried.map((change) => (
-              <Tried key={change.change} change={change} />
+              <Tried key={change.change} change={change} range={range} />
             ))}
           </tbody>
         </table>
       </div>
       <ul>
         {flow.tried.map(({ change, sentence }) => (
-          <li key={change}>{sentence}</li>
+          <li key={change} lang="en">{sentence}</li>
         ))}
       </ul>
       <p class="pale"><code>{t("again", { options: options(flow.tried.map((one) => one.change)) })}</code></p>
@@ -99,9 +103,9 @@ export function Cures({ flow }: { flow: Flow }) {
   );
 }
 
-function Tried({ change }: { change: TriedChange }) {
+function Tried({ change, range }: { change: TriedChange; range: readonly [number, number] }) {
   const { change: name, log10_gradient_rms: values, stem_over_head: stem, effective_depth: depth, findings } = change;
-  return <Row name={name} isCode values={values.map(decoded)} stem={stem} depth={depth} left={findings} />;
+  return <Row name={name} isCode values={values.map(decoded)} stem={stem} depth={depth} left={findings} range={range} />;
 }
 
 interface RowProps {
@@ -111,27 +115,29 @@ interface RowProps {
   readonly stem: Num;
   readonly depth: Num;
   readonly left: readonly string[] | null;
+  readonly range: readonly [number, number];
 }
 
-function Row({ name, isCode = false, values, stem, depth, left }: RowProps) {
+const finite = (values: readonly (number | null)[]): number[] => values.filter((value): value is number => value !== null && Number.isFinite(value));
+
+function Row({ name, isCode = false, values, stem, depth, left, range }: RowProps) {
   const arrived = values.filter((value): value is number => value !== null);
   return (
     <tr>
       <th scope="row">{isCode ? <code>{name}</code> : name}</th>
       <td>{fromLog10(arrived.length ? Math.min(...arrived) : null, 2)}</td>
+      <td>{fromLog10(arrived.length ? Math.max(...arrived) : null, 2)}</td>
       <td>{short(decoded(stem), 3)}</td>
       <td>{short(decoded(depth), 3)}</td>
-      <td class="left">{left === null ? t("backward") : left.length ? left.join(", ") : t("none")}</td>
-      <td><Sparkline name={name} values={values} /></td>
+      <td class="left">{left === null ? t("backward") : left.length ? left.map(kindText).join(", ") : t("none")}</td>
+      <td><Sparkline name={name} values={values} range={range} /></td>
     </tr>
   );
 }
 
-/** A profile as wide as a word, on its own decades. */
-function Sparkline({ name, values }: { name: string; values: readonly (number | null)[] }) {
-  const known = values.filter((value): value is number => value !== null && Number.isFinite(value));
-  if (known.length < 2) return null;
-  const [low, high] = [Math.min(...known), Math.max(...known)];
+/** A profile as wide as a word, on the decades of all profiles in the table. */
+function Sparkline({ name, values, range: [low, high] }: { name: string; values: readonly (number | null)[]; range: readonly [number, number] }) {
+  if (finite(values).length < 2) return null;
   const points = values.flatMap((value, i) => {
     if (value === null || !Number.isFinite(value)) return [];
     return [`${(100 * i) / (values.length - 1)},${22 - (20 * (value - low)) / Math.max(high - low, 1)}`];

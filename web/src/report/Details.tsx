@@ -1,19 +1,22 @@
 /** Everything that is known of what is selected. */
-import type { ComponentChildren } from "preact";
 import { texts } from "../core/i18n";
 import { count, decoded, fromLog10, percent, short } from "../core/numbers";
-import { type FlowView, layerName, layerOf } from "./flowview";
-import { shortened } from "./graph/draw";
+import { BlockView } from "./block/BlockView";
+import { type FlowView, layerName, layerNamed, layerOf } from "./flowview";
+import { shortened } from "./graph/marks";
+import { smallestLayer } from "./graph/walk";
 import { Term } from "./Glossary";
 import { isCancelled } from "./block/shares";
 import type { Fork, Layer } from "./records";
 import { valueOf } from "./quantities";
-import { select, selection } from "./state";
+import { select, type Selection, selection } from "./state";
 import { valueText } from "./Strip";
 
 const t = texts({
   en: {
-    title: "Selected", nothing: "Nothing is selected. Click a layer in any view, or press ← → in the strip.",
+    title: "Selected", nothing: "Nothing is selected: click a layer in any view, or press ← → in the strip. As an example, the weighted layer with the smallest gradient:",
+    found: "Nothing is selected: click a layer in any view, or press ← → in the strip. Here is where the finding lies:",
+    empty: "Nothing is selected.",
     module: "module", shape: "output", gradient: "gradient (RMS)", norm: "gradient (norm)", activation: "activation (RMS)",
     parameter: "parameter gradient (norm)", update: "update ratio", zeros: "gradients that are 0", float16: "below float16",
     close: "Nothing", forks: "Forks of its output", kind: "kind", share: "share", mass: "norm mass", consumer: "to",
@@ -21,7 +24,9 @@ const t = texts({
     largest: "largest gradient (RMS)", skip: "skip share", line: "line", operation: "operation", repeated: "repeated", cancelled: "cancelled",
   },
   zh: {
-    title: "所选", nothing: "未选中任何内容。点击任一视图中的层，或在条带中按 ← →。",
+    title: "所选", nothing: "未选中任何内容：点击任一视图中的层，或在条带中按 ← →。下面以梯度最小的加权层为例：",
+    found: "未选中任何内容：点击任一视图中的层，或在条带中按 ← →。下面是问题所在的位置：",
+    empty: "未选中任何内容。",
     module: "模块", shape: "输出", gradient: "梯度（均方根）", norm: "梯度（范数）", activation: "激活值（均方根）",
     parameter: "参数梯度（范数）", update: "更新比", zeros: "为 0 的梯度", float16: "低于 float16",
     close: "取消选择", forks: "其输出的分叉", kind: "类型", share: "占比", mass: "范数质量", consumer: "通向",
@@ -30,8 +35,17 @@ const t = texts({
   },
 });
 
-export function Details({ view, children }: { view: FlowView; children?: ComponentChildren }) {
+/** What is shown at rest: where the worst finding lies, else the layer with the smallest gradient. */
+function example(view: FlowView): { readonly shown: Selection; readonly why: "found" | "nothing" } | null {
+  const where = layerNamed(view.flow, view.flow.findings[0]?.where);
+  const index = where >= 0 ? where : smallestLayer(view);
+  return index < 0 ? null : { shown: { what: "layer", index }, why: where >= 0 ? "found" : "nothing" };
+}
+
+export function Details({ view }: { view: FlowView }) {
   const chosen = selection();
+  const rest = chosen ? null : example(view);
+  const shown = chosen ?? rest?.shown ?? null;
   return (
     <section class="panel selected" aria-labelledby="selected-title" id="selected">
       <h2 id="selected-title">
@@ -42,15 +56,14 @@ export function Details({ view, children }: { view: FlowView; children?: Compone
           </button>
         )}
       </h2>
-      {chosen ? <Chosen view={view} /> : <p class="pale">{t("nothing")}</p>}
-      {chosen && children}
+      {!chosen && <p class="pale no-print">{t(rest?.why ?? "empty")}</p>}
+      {shown && <Chosen view={view} chosen={shown} />}
+      {shown && <BlockView view={view} chosen={shown} />}
     </section>
   );
 }
 
-function Chosen({ view }: { view: FlowView }) {
-  const chosen = selection();
-  if (!chosen) return null;
+function Chosen({ view, chosen }: { view: FlowView; chosen: Selection }) {
   const { flow } = view;
   if (chosen.what === "fork") return <Forks forks={flow.forks.filter((_, i) => i === chosen.index)} />;
   if (chosen.what === "group") return <GroupDetails view={view} index={chosen.index} />;

@@ -42,7 +42,7 @@ export function Matrices({ reuse }: { reuse: readonly Reuse[] }) {
           <Matrix key={i} reuse={one} index={i} />
         ))}
       </div>
-      <p class="pale">{t("hint")}</p>
+      <p class="pale no-print">{t("hint")}</p>
     </section>
   );
 }
@@ -69,8 +69,10 @@ function Matrix({ reuse, index }: { reuse: Reuse; index: number }) {
   const label = t("drawing", { rows: sources.length, columns: consumers.length });
   return (
     <div class="one-matrix" id={`reuse-${index + 1}`}>
+      {/* the last consumer may be what follows the block */}
+      <h3>{commonScope(consumers.length > 2 ? consumers.slice(0, -1) : consumers) || index + 1}</h3>
       <div tabIndex={0} role="group" aria-label={label} onKeyDown={move}>
-        <svg viewBox={`0 0 ${size[0]} ${size[1]}`} width={size[0] * 1.5} role="img" aria-label={label} onPointerMove={point}>
+        <svg viewBox={`0 0 ${size[0]} ${size[1]}`} width={size[0] * 1.38} role="img" aria-label={label} onPointerMove={point}>
           {cells.flatMap((row, i) => row.map((cell, j) => <Cell key={`${i}.${j}`} row={i} column={j} cell={cell} span={span} isNumbered={consumers.length <= MOST_NUMBERED} />))}
           {at && <rect class="chosen" x={at[1] * CELL} y={at[0] * CELL} width={CELL} height={CELL} />}
         </svg>
@@ -109,13 +111,20 @@ function Cell({ row, column, cell, span, isNumbered }: CellProps) {
 /** The ramp from its smallest to its largest value. */
 function Scale({ span }: { span: number }) {
   return (
-    <p class="legend">
+    <p class="legend scale">
       {Array.from({ length: 10 }, (_, i) => (
         <i key={i} style={{ background: rampColour(i) }} />
       ))}
       <span>{t("scale", { low: fromLog10(-span, 2) })}</span>
     </p>
   );
+}
+
+/** The module that all of these lie in: 'stages.0' of 'stages.0.1.norm1' and 'stages.0.2.norm1'. */
+function commonScope(names: readonly string[]): string {
+  const [first = [], ...others] = names.map((name) => name.split("."));
+  const apart = first.findIndex((part, i) => others.some((other) => other[i] !== part));
+  return (apart < 0 ? first : first.slice(0, apart)).join(".");
 }
 
 function cellText(reuse: Reuse, [row, column]: readonly [number, number]): string {

@@ -6,11 +6,11 @@ import { Choice, Select } from "../ui/Field";
 import { Settings } from "../ui/Settings";
 import { SideBySide } from "./Compare";
 import { at, type Report, type Spoken } from "./data";
-import { BlockView } from "./block/BlockView";
 import { Cures, Numbers } from "./Cures";
 import { Details } from "./Details";
-import { flowView } from "./flowview";
+import { flowView, layerNamed } from "./flowview";
 import { GraphView } from "./graph/GraphView";
+import { Gist } from "./Gist";
 import { Glossary } from "./Glossary";
 import { Matrices } from "./Matrix";
 import { Paths } from "./Paths";
@@ -18,15 +18,17 @@ import { type AnyRecord, type Flow, isFlow, isPaths } from "./records";
 import { Profile } from "./Profile";
 import { Nets } from "./Run";
 import { isComparison, isRun } from "./runs";
-import { recordIndex } from "./state";
+import { recordIndex, select } from "./state";
 import { Strip } from "./Strip";
 import { TreeTable } from "./TreeTable";
 import { WatchPage } from "./Watch";
 import { isWatch } from "./watched";
 
 const t = texts({
-  en: { record: "Record", together: "Side by side", next: "What to try next", measured: "How this was measured", facts: "In numbers", unseen: "Not seen", complete: "This file is complete: it loads nothing. The records it shows are inside it, as JSON." },
-  zh: { record: "记录", together: "并排比较", next: "下一步可以试", measured: "测量方式", facts: "数据", unseen: "未观测到", complete: "此文件是完整的：不加载任何外部内容。所显示的记录以 JSON 的形式保存在文件里。" },
+  en: { record: "Record", together: "Side by side", next: "What to try next", measured: "How this was measured", facts: "In numbers", seen: "What was seen",
+    where: "where", why: "why", cure: "cure", tried: "tried", also: "also", net: "net", setting: "setting", unseen: "Not seen", complete: "This file is complete: it loads nothing. The records it shows are inside it, as JSON." },
+  zh: { record: "记录", together: "并排比较", next: "下一步可以试", measured: "测量方式", facts: "数据", seen: "观察到的现象",
+    where: "位置", why: "原因", cure: "解决办法", tried: "已模拟", also: "另有", net: "网络", setting: "设置", unseen: "未观测到", complete: "此文件是完整的：不加载任何外部内容。所显示的记录以 JSON 的形式保存在文件里。" },
 });
 
 export function Page({ report }: { report: Report }) {
@@ -70,19 +72,21 @@ function Records({ report, index }: { report: Report; index: number }) {
 const MOST_BUTTONS = 5;
 const LONGEST_BUTTON = 40;
 
+const LONG_HEADLINE = 120;
+
 function RecordPage({ record, spoken, records }: { record: AnyRecord; spoken: Spoken; records: readonly AnyRecord[] }) {
   return (
     <>
-      <h1>{spoken.headline}</h1>
-      <Labelled pairs={spoken.details} />
+      <h1 lang="en" class={spoken.headline.length > LONG_HEADLINE ? "long" : ""}>{spoken.headline}</h1>
+      {isFlow(record) && <Gist flow={record} />}
+      <Labelled pairs={spoken.details} flow={isFlow(record) ? record : null} />
       {isFlow(record) && <FlowPage flow={record} spoken={spoken} />}
       {isPaths(record) && <Paths record={record} />}
       {spoken.pairs.length > 0 && <SideBySide records={records} spoken={spoken} />}
       {isComparison(record) && <Nets nets={record.nets} />}
       {isRun(record) && <Nets nets={[record]} />}
       {isWatch(record) && <WatchPage watch={record} />}
-      <Sentences title={t("facts")} sentences={spoken.facts} />
-      <Sentences title={t("unseen")} sentences={spoken.unseen} />
+      {!isFlow(record) && <Said spoken={spoken} title={t(isComparison(record) ? "seen" : "facts")} />}
       <Next steps={spoken.next} />
       {spoken.measured.length > 0 && (
         <details>
@@ -104,12 +108,13 @@ function FlowPage({ flow, spoken }: { flow: Flow; spoken: Spoken }) {
         <div class="wide">
           <Strip view={view} />
         </div>
-        <GraphView view={view} />
         <div class="column">
-          <Profile view={view} />
-          <Details view={view}>
-            <BlockView view={view} />
-          </Details>
+          {view.layout ? <GraphView view={view} layout={view.layout} /> : <Profile view={view} />}
+          <Said spoken={spoken} />
+        </div>
+        <div class="column">
+          {view.layout && <Profile view={view} />}
+          <Details view={view} />
         </div>
         <div class="wide">
           <Matrices reuse={flow.reuse} />
@@ -122,12 +127,22 @@ function FlowPage({ flow, spoken }: { flow: Flow; spoken: Spoken }) {
   );
 }
 
+/** What Python says of a record: its facts, and what was not seen. */
+function Said({ spoken, title = t("facts") }: { spoken: Spoken; title?: string }) {
+  return (
+    <>
+      <Sentences title={title} sentences={spoken.facts} />
+      <Sentences title={t("unseen")} sentences={spoken.unseen} />
+    </>
+  );
+}
+
 function Sentences({ title, sentences }: { title: string; sentences: readonly string[] }) {
   if (!sentences.length) return null;
   return (
-    <section>
+    <section class="panel said">
       <h2>{title}</h2>
-      <ul>
+      <ul lang="en">
         {sentences.map((sentence) => (
           <li key={sentence}>{sentence}</li>
         ))}
@@ -136,16 +151,23 @@ function Sentences({ title, sentences }: { title: string; sentences: readonly st
   );
 }
 
-function Labelled({ pairs }: { pairs: Spoken["details"] }) {
+const LABELS = ["where", "why", "cure", "tried", "also", "net", "setting"] as const;
+
+/** Python's labels in the reader's language, its sentences as they are. A place that is a layer can be selected. */
+function Labelled({ pairs, flow = null }: { pairs: Spoken["details"]; flow?: Flow | null }) {
   if (!pairs.length) return null;
   return (
     <dl class="details">
-      {pairs.map(([label, text]) => (
-        <div key={label}>
-          <dt>{label}</dt>
-          <dd>{text}</dd>
-        </div>
-      ))}
+      {pairs.map(([label, text], i) => {
+        const known = LABELS.find((one) => one === label);
+        const layer = label === "where" && flow ? layerNamed(flow, text) : -1;
+        return (
+          <div key={i}>
+            <dt>{known ? t(known) : label}</dt>
+            <dd lang="en">{layer >= 0 ? <button type="button" class="link" onClick={() => select({ what: "layer", index: layer }, text)}>{text}</button> : text}</dd>
+          </div>
+        );
+      })}
     </dl>
   );
 }

@@ -63,22 +63,27 @@ export function Profile({ view }: { view: FlowView }) {
         selected={chosen < 0 ? null : chosen}
         onSelect={pick}
       />
-      <p class="pale">{t("hint")}</p>
+      <p class="pale no-print">{t("hint")}</p>
       <SaveTools of="profile" />
     </section>
   );
 }
 
+/** A line for each rule, in parts where it holds at several resolutions. */
 function theory(view: FlowView): Series[] {
-  return theoryLines(view.flow).map(({ expected, points }) => ({
-    name: `${t("theory", { rule: expected.rule, gain: short(decoded(expected.energy_gain), 3) })}${where(expected.resolution)}`,
-    points,
-    look: 3,
-    isTheory: true,
-  }));
+  const lines = new Map<string, { points: (readonly [number, number | null])[]; resolutions: string[] }>();
+  for (const { expected, points } of theoryLines(view.flow)) {
+    const name = t("theory", { rule: expected.rule, gain: short(decoded(expected.energy_gain), 3) });
+    const line = lines.get(name) ?? { points: [], resolutions: [] };
+    const [first] = points;
+    if (line.points.length && first) line.points.push([first[0], null]); // a gap
+    line.points.push(...points);
+    if (expected.resolution) line.resolutions.push(expected.resolution);
+    lines.set(name, line);
+  }
+  const comma = language() === "zh" ? "，" : ", ";
+  return [...lines].map(([name, { points, resolutions }]) => ({ name: [name, ...resolutions].join(comma), points, look: 3, isTheory: true }));
 }
-
-const where = (resolution: string) => (resolution ? (language() === "zh" ? `，${resolution}` : `, ${resolution}`) : "");
 
 function simulated(view: FlowView): Series[] {
   return view.flow.tried.slice(0, MOST_CURES).map((change, i) => ({

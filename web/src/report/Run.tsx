@@ -41,7 +41,11 @@ export function Nets({ nets }: { nets: readonly RunRecord[] }) {
   const names = netNames(nets);
   return (
     <div class="views">
-      {nets.some((net) => net.gradient) && <Profiles nets={nets} names={names} />}
+      {nets.some((net) => net.gradient) && (
+        <div class={hasCurves(nets) ? "cell" : "wide"}>
+          <Profiles nets={nets} names={names} />
+        </div>
+      )}
       {hasCurves(nets) && (
         <div class="column">
           <Curve id="loss" nets={nets} names={names} what="train_loss" />
@@ -128,7 +132,7 @@ function Curve({ id, nets, names, what }: Props & { id: "loss" | "accuracy"; wha
 
 /** 'before → after'; one of them where there is one. */
 function change(before: Num | undefined, after: Num | undefined): string {
-  const texts = [before, after].filter((value) => value !== undefined).map((value) => short(decoded(value), 3));
+  const texts = [before, after].filter((value) => value !== undefined && value !== null).map((value) => short(decoded(value), 3));
   return texts.length ? texts.join(" → ") : "-";
 }
 

@@ -1,9 +1,11 @@
 /** The full depth as a barcode: one bar per weighted layer, one colour per decade; also 1,000 layers on one screen. */
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { texts } from "../core/i18n";
 import { fromLog10 } from "../core/numbers";
-import { DECADES, ramp, rampColour } from "../core/theme";
-import { decadeClass, decadeRange, type FlowView, gradientOf, layerName, layerOf } from "./flowview";
+import { ramp, rampColour } from "../core/theme";
+import { classSteps, decadeClass, decadeRange, oddities } from "./classes";
+import { type FlowView, gradientOf, layerName, layerOf } from "./flowview";
+import { shortened } from "./graph/marks";
 import { SaveTools } from "./SaveTools";
 import { select, selection } from "./state";
 
@@ -12,17 +14,18 @@ const t = texts({
     title: "All layers, from stem to head", none: "no gradient", zero: "exactly 0", broken: "not finite",
     drawing: "Gradient of {n} weighted layers as a strip: from {first} at the stem to {last} at the head",
     use: "← and → move along the layers",
-    legend: "Gradient RMS at the output, one colour per decade",
+    legend: "Gradient RMS at the output",
   },
   zh: {
     title: "全部层（从输入端到输出端）", none: "无梯度", zero: "恰好为 0", broken: "非有限值",
     drawing: "{n} 个加权层的梯度条带：输入端 {first}，输出端 {last}",
     use: "← 和 → 在各层之间移动",
-    legend: "输出处梯度的均方根，每个数量级一种颜色",
+    legend: "输出处梯度的均方根",
   },
 });
 const WIDTH = 1000;
 const HEIGHT = 44;
+const MOST_NAME = 40;
 
 /** What stands for a value that has no place on the ramp: a pattern, never a colour of it. */
 export function fillOf(value: number | null, range: readonly [number, number]): string {
@@ -56,9 +59,14 @@ export function Strip({ view }: { view: FlowView }) {
     event.preventDefault();
     move(way === -Infinity ? 0 : way === Infinity ? weighted.length - 1 : chosen < 0 ? 0 : chosen + way);
   };
-  const click = (event: MouseEvent) => {
+  const [pointed, setPointed] = useState(-1);
+  const under = (event: MouseEvent) => {
     const box = (event.currentTarget as SVGElement).getBoundingClientRect();
-    move(Math.floor(((event.clientX - box.left) / box.width) * weighted.length));
+    return Math.min(Math.max(Math.floor(((event.clientX - box.left) / box.width) * weighted.length), 0), weighted.length - 1);
+  };
+  const told = (place: number) => {
+    const layer = flow.layers[weighted[place] ?? -1];
+    return layer ? `${shortened(layerName(layer), MOST_NAME)}  ${valueText(gradientOf(layer))}` : "";
   };
   const ends = [weighted[0], weighted.at(-1)].map((index) => {
     const layer = index === undefined ? undefined : flow.layers[index];
@@ -73,14 +81,21 @@ export function Strip({ view }: { view: FlowView }) {
           preserveAspectRatio="none"
           role="img"
           aria-label={t("drawing", { n: weighted.length, first: ends[0] ?? "-", last: ends[1] ?? "-" })}
-          onClick={click}
+          onClick={(event) => move(under(event))}
+          onPointerMove={(event) => setPointed(under(event))}
+          onPointerLeave={() => setPointed(-1)}
         >
           <Patterns />
           {bars}
           {chosen >= 0 && <rect class="chosen" x={chosen * width} y={1} width={Math.max(width, 3)} height={HEIGHT - 2} />}
         </svg>
       </div>
-      <Legend range={range} />
+      <p class="ends">
+        <span>{told(0)}</span>
+        <strong>{told(pointed >= 0 ? pointed : chosen)}</strong>
+        <span>{weighted.length > 1 && told(weighted.length - 1)}</span>
+      </p>
+      <Legend view={view} />
       <SaveTools of="strip" />
     </section>
   );
@@ -107,25 +122,20 @@ function Patterns() {
   );
 }
 
-/** The ramp's decades with their numbers; and what is not on it. */
-export function Legend({ range }: { range: readonly [number, number] }) {
-  const [low, high] = range;
-  const width = Math.max(high - low, DECADES);
-  const steps = Array.from({ length: DECADES }, (_, i) => high - width + (i * width) / DECADES);
-  const isUsed = (from: number) => from + width / DECADES > low;
+/** The ramp's classes with their numbers; and what is among the layers but not on it. */
+export function Legend({ view }: { view: FlowView }) {
+  const odd = oddities(view);
   return (
     <p class="legend">
       <span>{t("legend")}</span>
-      {steps.map((from, i) =>
-        isUsed(from) ? (
-          <span key={i} class="class">
-            <i style={{ background: rampColour(i) }} />≥ {fromLog10(from, 1)}
-          </span>
-        ) : null,
-      )}
-      <span class="class"><i class="no-gradient" />{t("none")}</span>
-      <span class="class"><i class="zero" />{t("zero")}</span>
-      <span class="class"><i class="broken" />{t("broken")}</span>
+      {classSteps(decadeRange(view.flow)).map(({ from, colour }) => (
+        <span key={from} class="class">
+          <i style={{ background: rampColour(colour) }} />≥ {fromLog10(from, 2)}
+        </span>
+      ))}
+      {odd.has("none") && <span class="class"><i class="no-gradient" />{t("none")}</span>}
+      {odd.has("zero") && <span class="class"><i class="zero" />{t("zero")}</span>}
+      {odd.has("broken") && <span class="class"><i class="broken" />{t("broken")}</span>}
     </p>
   );
 }

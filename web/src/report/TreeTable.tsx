@@ -16,11 +16,13 @@ const t = texts({
     title: "All layers as a table", search: "Search", found: "{n} of {all} rows", module: "module", shape: "output", csv: "Save CSV",
     gradient: "gradient RMS", activation: "activation RMS", parameter: "parameter gradient", update: "update ratio", zeros: "zeros",
     name: "layer", open: "Open {name}", close: "Close {name}", sort: "Sort by {name}", hint: "↑ ↓ move, ← → close and open, / searches",
+    part: "On paper: {n} of {all} rows; the file that was printed holds them all.",
   },
   zh: {
     title: "全部层的表格", search: "搜索", found: "{all} 行中的 {n} 行", module: "模块", shape: "输出", csv: "保存 CSV",
     gradient: "梯度均方根", activation: "激活值均方根", parameter: "参数梯度", update: "更新比", zeros: "零",
     name: "层", open: "展开 {name}", close: "收起 {name}", sort: "按{name}排序", hint: "↑ ↓ 移动，← → 收起与展开，/ 搜索",
+    part: "纸上只有 {all} 行中的 {n} 行；完整内容在所打印的文件里。",
   },
 });
 const COLUMNS = ["gradient", "activation", "parameter", "update", "zeros"] as const satisfies readonly Quantity[];
@@ -121,7 +123,8 @@ export function TreeTable({ view }: { view: FlowView }) {
           </tbody>
         </table>
       </div>
-      <p class="pale">{t("hint")}</p>
+      <p class="pale no-print">{t("hint")}</p>
+      {window.length < shown.length && <p class="pale print-only">{t("part", { n: window.length, all: shown.length })}</p>}
     </section>
   );
 }

@@ -39,6 +39,9 @@ export function layerName(layer: Layer): string {
   return layer.call ? `${layer.scope} (call ${layer.call})` : layer.scope || layer.module;
 }
 
+/** Index of the layer that a scope names; -1: none. */
+export const layerNamed = (flow: Flow, scope: string | undefined): number => (scope ? flow.layers.findIndex((layer) => layer.scope === scope) : -1);
+
 /** The layer that a selection is, or lies in; -1: none. Of a group: the one with the smallest gradient. */
 export function layerOf(view: FlowView, chosen: Selection | null): number {
   if (!chosen) return -1;
@@ -50,17 +53,3 @@ export function layerOf(view: FlowView, chosen: Selection | null): number {
 
 /** log10 of the gradient RMS at a layer; null where none arrived, -Infinity for an exact zero, NaN if not finite. */
 export const gradientOf = (layer: Layer): number | null => decoded(layer.log10_gradient_rms);
-
-/** The decades that the layers' finite gradients span: the colours' range, the same in every view. */
-export function decadeRange(flow: Flow): readonly [number, number] {
-  const known = flow.layers.map(gradientOf).filter((value): value is number => value !== null && Number.isFinite(value));
-  if (!known.length) return [-1, 0];
-  const low = Math.floor(Math.min(...known));
-  return [low, Math.max(Math.ceil(Math.max(...known)) + 0, low + 1)]; // + 0: ceil(−0.5) is −0
-}
-
-/** Class 0 … 9 of a value in a range of decades: one class per decade where ten suffice. */
-export function decadeClass(value: number, [low, high]: readonly [number, number]): number {
-  const width = Math.max(high - low, 10);
-  return Math.min(Math.max(Math.floor(((value - (high - width)) / width) * 10), 0), 9);
-}

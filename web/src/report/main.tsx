@@ -5,8 +5,10 @@ import { followUrl } from "../core/state";
 import { followTheme } from "../core/theme";
 import type { ReportData } from "./data";
 import { Page } from "./Page";
+import { tellHeight } from "./host";
 import type { AnyRecord } from "./records";
 import { define } from "./terms";
+import { withVisibleTexts } from "./visible";
 
 async function start(): Promise<void> {
   const root = document.getElementById("app");
@@ -15,8 +17,10 @@ async function start(): Promise<void> {
   define(data.definitions);
   followUrl();
   followTheme();
+  document.body.classList.add("report");
   root.replaceChildren();
-  render(<Page report={{ ...data, records }} />, root);
+  render(<Page report={{ ...data, records: withVisibleTexts(records) }} />, root);
+  tellHeight();
   document.documentElement.dataset["ready"] = "true";
 }
 

@@ -21,6 +21,9 @@ _LANE = 96.0  # from the road up to the express lane
 _STANDS = 62.0  # from the road down to a customer
 _NUMBER = 54.0  # from the road up to the number of the load
 _DRIVE_SECONDS = 0.7
+_PARTS_PITCH = 200.0  # pixels from stop to stop: room for "= 1.331 (lane) + 0.1331 (c1)"
+MOST_CUSTOMERS = 8
+"""With more, the numbers of neighbours would overlap."""
 _DECADES = 5  # a load of 10⁻⁵ and less is the smallest crate
 _RULES = """
 .road{fill:none;stroke:var(--edge);stroke-width:12;opacity:.35}
@@ -54,11 +57,17 @@ _WORDS = {
 def truck_svg(without: CircuitRecord, express: CircuitRecord, theme: str = "auto") -> str:
     """Two roads, 1280 × 720: the same queue without and with the express lane. Plays by itself.
 
-    The records are `gp.circuit("truck", lane="none")` and the same with "express"; raises UserError for others.
+    The records are `gp.circuit("truck", lane="none")` and the same with "express"; raises UserError for others,
+    and for more than `MOST_CUSTOMERS`.
     """
     roads = [_Road(record, y) for record, y in zip((without, express), _ROADS, strict=True)]
     if [road.has_lane for road in roads] != [False, True] or len({len(road.stops) for road in roads}) > 1:
         raise UserError("the truck drives past one queue twice: give the circuits truck with lane none, then express")
+    if len(roads[0].customers) > MOST_CUSTOMERS:
+        raise UserError(
+            f"the truck's picture has room for {MOST_CUSTOMERS} customers, not for {len(roads[0].customers)}: ask for "
+            "fewer, or for the gates of one lane, --set lane=express"
+        )
     clock = Clock(len(roads[0].stops) - 1)
     words = _WORDS[express.language]
     return svg_file(
@@ -121,7 +130,7 @@ class _Road:
         """What is said at stop k once the truck is there."""
         below = self.y + _STANDS + (44 if k <= len(self.customers) else 12)
         marks = [text(self.x[k], below, f"◂ ∂{show(self.loads[k])}", "load middle")]
-        if self.has_lane and k > 1:
+        if self.has_lane and k > 1 and self.x[0] - self.x[1] >= _PARTS_PITCH:
             marks.append(text(self.x[k], below + 24, self._parts(k), "part middle"))
         return marks
 

@@ -3,11 +3,12 @@ import { useMemo } from "preact/hooks";
 import { texts } from "../../core/i18n";
 import { decoded, short } from "../../core/numbers";
 import { inkOn, rampColour } from "../../core/theme";
-import { shortened } from "../graph/draw";
+import { shortened } from "../graph/marks";
 import { rems } from "../../ui/rems";
-import { decadeClass, decadeRange, type FlowView, gradientOf, layerName, layerOf } from "../flowview";
+import { decadeClass, decadeRange } from "../classes";
+import { type FlowView, gradientOf, layerName, layerOf } from "../flowview";
 import { SaveTools } from "../SaveTools";
-import { select, selection } from "../state";
+import { select, type Selection } from "../state";
 import { type Block, blockOf } from "./block";
 import { BlockTable } from "./BlockTable";
 import { blockScene, STOP_HEIGHT, type StopMark, type WireMark } from "./scene";
@@ -30,14 +31,14 @@ const t = texts({
 });
 const MOST_NAME = 120;
 
-export function BlockView({ view }: { view: FlowView }) {
+export function BlockView({ view, chosen }: { view: FlowView; chosen: Selection }) {
   const ways = useMemo(() => waysOf(view.flow), [view]);
-  const block = blockOf(view, ways, selection());
+  const block = blockOf(view, ways, chosen);
   if (!block) return null;
   return (
     <div class="block" id="block">
       <h3>{t("title")}</h3>
-      <Drawing view={view} block={block} />
+      <Drawing view={view} block={block} chosen={layerOf(view, chosen)} />
       <p class="pale">
         {t("about")} {aboutFork(view, block).join(" ")}
       </p>
@@ -59,9 +60,8 @@ function aboutFork(view: FlowView, block: Block): string[] {
   ].filter(Boolean);
 }
 
-function Drawing({ view, block }: { view: FlowView; block: Block }) {
+function Drawing({ view, block, chosen }: { view: FlowView; block: Block; chosen: number }) {
   const { stops, wires, width, height } = blockScene(view, block);
-  const chosen = layerOf(view, selection());
   const label = t("label", { names: block.main.map((stop) => stop.name).join(", ") });
   return (
     <svg class="circuit measured" viewBox={`0 0 ${width} ${height}`} style={{ ...rems(width, height), height: "auto" }} role="img" aria-label={label}>

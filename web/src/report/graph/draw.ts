@@ -1,8 +1,9 @@
 /** The graph as a list of shapes, and that list on a canvas or as SVG: both show the same. */
 import { inkOn, rampColour } from "../../core/theme";
-import { decadeClass } from "../flowview";
-import { type BoxMark, type LineMark } from "./marks";
+import { decadeClass } from "../classes";
+import { boxLabel, type BoxMark, frameTitle, type LineMark, shortened } from "./marks";
 import { type Box, type Placed, TITLE } from "./place";
+import { type Extent, seenPath, type Stroke, strokesOf } from "./strokes";
 
 export interface Palette {
   readonly page: string;
@@ -72,11 +73,10 @@ function rect(box: Box, mark: BoxMark, range: readonly [number, number], palette
   const isCoded = !isFrame && gradient !== undefined && gradient !== null && Number.isFinite(gradient);
   const fill = isFrame ? palette.page : isCoded ? rampColour(decadeClass(gradient, range)) : gradient === -Infinity ? palette.line : palette.card;
   const room = Math.floor((box.w - 20) / CHARACTER) - (isFrame ? 0 : mark.value.length + 1) - (box.kind === "node" ? 0 : 2);
-  const title = isFrame && mark.kind ? `${mark.name}  ${mark.kind}` : mark.name;
   return {
     box, fill, isFrame, stroke: isFrame ? palette.grid : palette.line, width: 1,
     hatch: mark.isOpaque && !isFrame ? "opaque" : isFrame ? "none" : hatchOf(gradient),
-    left: shortened(title, Math.max(room, 3)), right: isFrame ? "" : mark.value,
+    left: isFrame ? frameTitle(mark, Math.max(room, 3)) : shortened(boxLabel(mark), Math.max(room, 3)), right: isFrame ? "" : mark.value,
     ink: isCoded ? inkOn(fill) : gradient === -Infinity ? palette.page : palette.ink,
     handle: box.kind === "node" ? "" : isFrame ? "▾" : "▸",
   };
@@ -86,13 +86,6 @@ function rect(box: Box, mark: BoxMark, range: readonly [number, number], palette
 function hatchOf(gradient: number | null | undefined): Hatch {
   if (gradient === null) return "no gradient";
   return gradient === undefined || gradient === -Infinity || Number.isFinite(gradient) ? "none" : "not finite";
-}
-
-/** 'stages.0 … conv1': the middle goes first. */
-export function shortened(name: string, room: number): string {
-  if (name.length <= room) return name;
-  const head = Math.ceil((room - 1) / 2);
-  return `${name.slice(0, head)}…${name.slice(name.length - (room - 1 - head))}`;
 }
 
 function path(points: readonly number[], mark: LineMark, palette: Palette): PathShape {
@@ -117,14 +110,6 @@ export interface Viewport {
   readonly scale: number;
 }
 
-/** Lines of one look that begin in one band of the drawing, as one path. */
-interface Stroke {
-  readonly shape: PathShape;
-  readonly path: Path2D;
-  top: number;
-  bottom: number;
-}
-
 interface Label {
   readonly text: string;
   readonly colour: string;
@@ -139,32 +124,12 @@ export interface Prepared {
   readonly labels: readonly Label[];
 }
 
-const BAND = 2000;
-
 export function prepared(list: Drawing): Prepared {
-  const strokes = new Map<string, Stroke>();
-  for (const shape of list.paths) {
-    const ys = shape.points.filter((_, i) => i % 2);
-    const [top, bottom] = [Math.min(...ys), Math.max(...ys)];
-    const key = `${shape.stroke} ${shape.width.toFixed(1)} ${shape.dash} ${Math.floor(top / BAND)}`;
-    const found = strokes.get(key) ?? { shape, path: new Path2D(), top, bottom };
-    strokes.set(key, found);
-    [found.top, found.bottom] = [Math.min(found.top, top), Math.max(found.bottom, bottom)];
-    trace(found.path, shape.points);
-  }
   const labels = list.paths.filter((shape) => shape.label).map(({ label, stroke, points }) => {
     const [x, y] = labelStart(points);
     return { text: label, colour: stroke, x, y };
   });
-  return { drawing: list, strokes: [...strokes.values()], labels };
-}
-
-function trace(path: Path2D, points: readonly number[]): void {
-  for (let i = 0; i < points.length; i += 2) {
-    const [x, y] = [points[i] ?? 0, points[i + 1] ?? 0];
-    if (i) path.lineTo(x, y);
-    else path.moveTo(x, y);
-  }
+  return { drawing: list, strokes: strokesOf(list.paths), labels };
 }
 
 const LEAST_TEXT = 0.42; // of the scale: below it, names are not read
@@ -188,7 +153,7 @@ export function paint(context: CanvasRenderingContext2D, ready: Prepared, view: 
   const seen = ready.drawing.rects.filter((shape) => isSeen(shape.box));
   for (const shape of seen) if (shape.isFrame) paintBox(context, shape, palette, false);
   const strokes = ready.strokes.filter((stroke) => stroke.top < bottom && stroke.bottom > view.y);
-  paintStrokes(context, strokes);
+  paintStrokes(context, strokes, { left: view.x, right, top: view.y, bottom });
   for (const shape of seen) if (!shape.isFrame) paintBox(context, shape, palette, false);
   const marked = ready.drawing.rects[chosen];
   if (marked) paintBox(context, marked, palette, true);
@@ -199,13 +164,14 @@ export function paint(context: CanvasRenderingContext2D, ready: Prepared, view: 
   return { boxes: seen.length, strokes: strokes.length, texts: seen.length + labels.length };
 }
 
-function paintStrokes(context: CanvasRenderingContext2D, strokes: readonly Stroke[]): void {
-  context.lineJoin = "round";
-  for (const { shape, path } of strokes) {
+function paintStrokes(context: CanvasRenderingContext2D, strokes: readonly Stroke[], window: Extent): void {
+  context.lineJoin = "miter"; // all corners are right angles; round ones take twice as long
+  for (const stroke of strokes) {
+    const { shape } = stroke;
     context.strokeStyle = shape.stroke;
     context.lineWidth = shape.width;
     context.setLineDash([...shape.dash]);
-    context.stroke(path);
+    context.stroke(seenPath(stroke, window));
   }
   context.setLineDash([]);
 }

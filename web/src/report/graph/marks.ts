@@ -11,8 +11,30 @@ export interface BoxMark {
   /** log10 of the gradient RMS; null: none arrived; undefined: not a layer. */
   readonly gradient: number | null | undefined;
   readonly isOpaque: boolean;
-  /** 'Conv2d', 'Add', 'Bottleneck × 18'. */
+  /** 'Conv2d', 'Add', 'Bottleneck'. */
   readonly kind: string;
+  /** How many blocks it stands for. */
+  readonly count: number;
+}
+
+/** 'conv1'; of a box that stands for several: 'layer3 (× 23)'. */
+export const boxLabel = ({ name, count }: BoxMark): string => (count > 1 ? `${name} (× ${count})` : name);
+
+/** Of a frame, in at most so many characters: 'layer3: 23 × Bottleneck', 'attn: Attention'. */
+export function frameTitle({ name, kind, count }: BoxMark, room: number): string {
+  const what = count > 1 ? `${count} × ${kind}` : kind;
+  if (!what) return shortened(name, room);
+  const left = room - name.length - 2;
+  if (left < LEAST_KIND) return shortened(name, room);
+  return `${name}: ${what.length > left ? `${what.slice(0, left - 1)}…` : what}`;
+}
+const LEAST_KIND = 5;
+
+/** 'stages.0 … conv1': the middle goes first. */
+export function shortened(name: string, room: number): string {
+  if (name.length <= room) return name;
+  const head = Math.ceil((room - 1) / 2);
+  return `${name.slice(0, head)}…${name.slice(name.length - (room - 1 - head))}`;
 }
 
 export function boxMarks(view: FlowView, boxes: readonly Box[]): BoxMark[] {
@@ -21,7 +43,16 @@ export function boxMarks(view: FlowView, boxes: readonly Box[]): BoxMark[] {
 }
 
 /** What to call a box. */
-export const boxName = (view: FlowView, box: Box): string => boxMarks(view, [box])[0]?.name ?? "";
+export const boxName = (view: FlowView, box: Box): string => boxMarks(view, [box]).map(boxLabel)[0] ?? "";
+
+/** A box in words: where it lies, what it is, the gradient there. */
+export function boxTitle(view: FlowView, box: Box): string {
+  const [mark] = boxMarks(view, [box]);
+  const graph = view.flow.graph;
+  const scope = box.kind === "node" ? (graph?.calls.name[graph.nodes.scope[box.id] ?? -1] ?? "") : (view.layout?.groups[box.id]?.name ?? "");
+  const kind = mark && mark.count > 1 ? `${mark.count} × ${mark.kind}` : mark?.kind;
+  return [scope || mark?.name, kind, mark?.value && `∂ ${mark.value}`].filter(Boolean).join(" · ");
+}
 
 function nodeMark(view: FlowView, box: Box, opaque: ReadonlySet<number>): BoxMark {
   const graph = view.flow.graph;
@@ -35,6 +66,7 @@ function nodeMark(view: FlowView, box: Box, opaque: ReadonlySet<number>): BoxMar
     gradient,
     isOpaque: opaque.has(box.id),
     kind: operation,
+    count: 1,
   };
 }
 
@@ -43,13 +75,13 @@ function groupMark(view: FlowView, box: Box): BoxMark {
   const { sums } = group;
   const value = decoded(sums.log10_gradient_rms);
   const gradient = sums.layers + sums.without_gradient === 0 ? undefined : value;
-  const times = group.count > 1 ? ` × ${group.count}` : "";
   return {
-    name: `${box.name}${times}`,
+    name: box.name,
     value: gradient === undefined ? "" : gradientText(gradient),
     gradient,
     isOpaque: sums.opaque > 0,
     kind: group.module,
+    count: group.count,
   };
 }
 

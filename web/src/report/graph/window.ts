@@ -17,12 +17,17 @@ interface Area extends Size {
   readonly y: number;
 }
 
-const [SMALLEST, LARGEST, MOST_FITTED] = [0.08, 3, 1.2];
+const [SMALLEST, LARGEST] = [0.08, 3];
+export const MOST_FITTED = 1.2;
+const LEAST_READ = 0.7; // names of 8 pixels
 const MARGIN = 20;
 const clamp = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), high);
 
 /** The scale at which a drawing is as wide as its frame. */
 export const fittedScale = (drawing: number, frame: number): number => clamp((frame - 4) / drawing, SMALLEST, MOST_FITTED);
+
+/** The scale at first: a drawing too wide for its frame stays large enough to be read. */
+export const startScale = (drawing: number, frame: number): number => Math.max(fittedScale(drawing, frame), LEAST_READ);
 
 /** A drawing that is narrower than its frame stands in the middle, or `shift` beside it: how far from the left. */
 export function indent(drawing: Size, frame: Pick<Frame, "width">, scale: number, shift = 0): number {

@@ -110,14 +110,15 @@ def test_torch_is_not_imported_before_it_is_needed(code):
 
 def test_every_public_name_resolves_also_after_all_packages_were_imported():
     rooms = ", ".join(
-        f"gradpath.{room}" for room in ("circuits", "cli", "flow", "memory", "nets", "record", "report", "training")
+        f"gradpath.{room}"
+        for room in ("circuits", "cli", "flow", "kernels", "memory", "nets", "record", "report", "training")
     )
     code = (
         f"import {rooms}\nimport gradpath as gp\nassert all(callable(getattr(gp, n)) for n in gp.__all__), gp.__all__"
     )
     assert "gradpath.training" in loaded_after(code)
     assert {"trace", "circuit", "compare", "render", "read", "build", "load_weights", "train"} <= set(gradpath.__all__)
-    assert "checkpoint" in gradpath.__all__
+    assert {"checkpoint", "plan", "apply_plan", "fuse"} <= set(gradpath.__all__)
 
 
 def test_an_unknown_public_name_says_what_there_is():

@@ -26,6 +26,11 @@ _HOMES = {
     "build": "gradpath.nets",
     "load_weights": "gradpath.nets",
     "checkpoint": "gradpath.memory",
+    "plan": "gradpath.memory",
+    "apply_plan": "gradpath.memory",
+    "largest_batch": "gradpath.memory",
+    "deepest": "gradpath.memory",
+    "fuse": "gradpath.kernels",
 }
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -37,7 +42,12 @@ if TYPE_CHECKING:
     from gradpath.flow import trace as trace
     from gradpath.flow import watch as watch
     from gradpath.flow import whatif as whatif
+    from gradpath.kernels import fuse as fuse
+    from gradpath.memory import apply_plan as apply_plan
     from gradpath.memory import checkpoint as checkpoint
+    from gradpath.memory import deepest as deepest
+    from gradpath.memory import largest_batch as largest_batch
+    from gradpath.memory import plan as plan
     from gradpath.nets import build as build
     from gradpath.nets import load_weights as load_weights
     from gradpath.record import NetSpec as NetSpec

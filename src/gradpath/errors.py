@@ -7,7 +7,8 @@
     │   ├── RecordError      a record that cannot be read
     │   ├── WeightsError     weights that do not fit
     │   ├── CircuitError     a circuit that does not exist, or a value it cannot take
-    │   └── TraceError       a model or a loss that cannot be traced
+    │   ├── TraceError       a model or a loss that cannot be traced
+    │   └── KernelError      compiled kernels that this machine cannot have
     └── MissingExtraError    an optional dependency is not installed
 
 Every message is one line: what was asked, what was seen, what to do.
@@ -50,6 +51,21 @@ class CircuitError(UserError):
 
 class TraceError(UserError):
     """A model, batch or loss that cannot be traced."""
+
+
+class KernelError(UserError):
+    """Compiled kernels that were asked for and that this machine cannot have."""
+
+
+class PlanError(UserError):
+    """A model, a batch or a plan that do not go together."""
+
+
+class MemoryBudgetError(PlanError):
+    """No training step fits the memory; the message says how much is needed and what would make it fit."""
+
+    smallest_bytes: int | None = None
+    """The least memory for which there is a plan, where it is known."""
 
 
 class MissingExtraError(GradpathError, ImportError):

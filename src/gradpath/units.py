@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+
+from gradpath.errors import UserError
 
 CIRCUIT_DIGITS = 5
 """Of a circuit's numbers. Not 4: what a residual block hands back is 1.0001, which must not print as 1."""
@@ -49,6 +52,26 @@ def memory(size_bytes: float) -> str:
         if size_bytes >= size:
             return f"{number(size_bytes / size, 3)} {suffix}"
     return f"{size_bytes:.0f} B"
+
+
+_BYTES = {"": 1, "b": 1, "bytes": 1}
+_BYTES |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgtp", 1)}
+_BYTES |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgtp", 1)}
+
+
+def parse_memory(text: str | int | float) -> int:
+    """Bytes from text, the inverse of `memory`: '4GiB' → 4·2³⁰, '512 MiB', '2.5GB' → 2.5·10⁹, '1e9', 1000.
+
+    kB, MB, GB, TB are powers of 1000 and KiB, MiB, GiB, TiB powers of 1024, in any case; a number alone is bytes.
+    Raises UserError for anything else, zero and negative numbers too.
+    """
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)", str(text).strip().lower())
+    if match is None or match[2] not in _BYTES or isinstance(text, bool):
+        raise UserError(f"{text!r} is no amount of memory: write it as 4GiB, 512MiB, 2.5GB, or as a number of bytes")
+    size = float(match[1]) * _BYTES[match[2]]
+    if not 1 <= size < 2**62:
+        raise UserError(f"{text!r} is no amount of memory that a computer has: write it as 4GiB, 512MiB or 2.5GB")
+    return round(size)
 
 
 def seconds(value: float) -> str:

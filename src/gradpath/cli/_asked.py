@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ class Asked:
     device: str | None = None
     at: str | None = None
     batches: int = 1
+    batch_size: int | None = None
+    """In place of the first size of every input; None: as it is."""
 
 
+_AT = click.option("--at", metavar="MODULE", help="Where paths are taken.  [default: the first layer]")
 _OPTIONS = (
     click.argument("target", required=False),
     click.option(
@@ -41,7 +44,7 @@ _OPTIONS = (
         type=click.Path(path_type=Path, dir_okay=False),
         help="Weights to load: .safetensors, or a torch file of tensors alone. All must fit.",
     ),
-    click.option("--at", metavar="MODULE", help="Where paths are taken.  [default: the first layer]"),
+    _AT,
     click.option(
         "--seed",
         type=click.IntRange(0, 2**63 - 1),
@@ -85,14 +88,23 @@ def output_to(endings: str) -> Callable[..., Any]:
 
 def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options above; it gets them as one `asked`, None where TARGET is missing."""
+    return _gathered(command, _OPTIONS)
 
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for commands that ask nothing of one module: without --at."""
+    return _gathered(command, [option for option in _OPTIONS if option is not _AT])
+
+
+def _gathered(command: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
     @functools.wraps(command)
-    def wrapped(target: str | None, **options: Any) -> Any:
-        own = {name: options.pop(name) for name in ("inputs", "checkpoint", "seed", "device", "at")}
-        own["batches"] = options.pop("batches", 1)
-        return command(asked=None if target is None else Asked(target=target, **own), **options)
+    def wrapped(target: str | None, **given: Any) -> Any:
+        own = {name: given.pop(name) for name in ("inputs", "checkpoint", "seed", "device")}
+        own["at"] = given.pop("at", None)
+        own["batches"] = given.pop("batches", 1)
+        return command(asked=None if target is None else Asked(target=target, **own), **given)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped
 

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -112,9 +112,15 @@ def _device(name: str | None, target: Target) -> torch.device | None:
 def _batches(target: Target, inputs: tuple[Input, ...], asked: Asked) -> list[Any]:
     if target.batch is not None and inputs:
         raise TraceError(f"{asked.target} returns a batch of its own: leave out --input, or return the model alone")
+    if target.batch is not None and asked.batch_size is not None:
+        raise TraceError(
+            f"{asked.target} returns a batch of its own: leave out --batch-size, or return the model alone"
+        )
     if target.batch is not None:
         return _taken(target.batch, asked)
     drawn = inputs or tuple(Input(shape) for shape in target.shapes)
+    if asked.batch_size is not None:
+        drawn = tuple(replace(one, shape=(asked.batch_size, *one.shape[1:])) for one in drawn)
     if not drawn:
         raise TraceError(
             f"{asked.target} returns a model without a batch: give --input, such as --input 8x3x224x224, "

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradpath import units
-from gradpath.training import EpochDone, Event, NetDone, NetStarted, Planned, Progress
+from gradpath.training import EpochDone, Event, NetDone, NetPlanned, NetStarted, Planned, Progress
 
 _REDRAWS_PER_SECOND = 2  # each costs some 10 ms of a core that the training wants
 
@@ -66,6 +66,8 @@ class Display(AbstractContextManager["Display"]):
             self._plan(event)
         elif isinstance(event, NetStarted):
             self._row(event.run.name).state = event.activity
+        elif isinstance(event, NetPlanned):
+            self._plan_of(event)
         elif isinstance(event, Progress):
             self._progress(event)
         elif isinstance(event, EpochDone):
@@ -81,6 +83,12 @@ class Display(AbstractContextManager["Display"]):
         self._say(f"computing in {plan.execution.precision}, {plan.execution.layout}: {plan.execution.reason}")
         nets, epochs = f"{len(event.names)} nets", f"{event.epochs} epoch{'s' * (event.epochs > 1)} each"
         self._say(f"{nets}, {epochs}: about {units.seconds(plan.estimated_seconds)} on this machine")
+
+    def _plan_of(self, event: NetPlanned) -> None:
+        from gradpath.report import plan_line
+
+        if event.run.plan is not None:
+            self._say(plan_line(event.run.plan))
 
     def _progress(self, event: Progress) -> None:
         row = self._row(event.name)

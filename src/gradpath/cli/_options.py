@@ -31,6 +31,16 @@ as_format = click.option(
 )
 
 
+def memory(default: str = "") -> Callable[[F], F]:
+    """--memory SIZE, None where it is not given; `default` is what the help says of that."""
+    return click.option(
+        "--memory",
+        metavar="SIZE",
+        help="Bytes on the training device for the whole step: 4GiB, 512MiB, 80% of keeping everything, or auto."
+        + default,
+    )
+
+
 def output(what: str) -> Callable[[F], F]:
     """--output FOLDER, with `what` goes into it."""
     return click.option("--output", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help=what)

@@ -8,7 +8,7 @@ from pathlib import Path
 from gradpath.errors import RecordError
 from gradpath.record import WATCH_FILE, Flow, Record, WatchLog, read, read_watch
 
-NAMES = ("flow.json", "paths.json", "diff.json", "compare.json", "run.json")
+NAMES = ("flow.json", "paths.json", "diff.json", "compare.json", "run.json", "plan.json")
 """What a run folder calls its records, those asked for first."""
 
 

@@ -44,13 +44,18 @@ def command(paths: tuple[Path, ...], output: Path | None, redact: bool, form: st
 
 def _write_page(paths: tuple[Path, ...], output: Path, redact: bool) -> None:
     from gradpath.cli._records import read_shown, short_names
-    from gradpath.record import CircuitRecord
+    from gradpath.record import CircuitRecord, Plan
     from gradpath.report import render
     from gradpath.report._report_page import report_page
 
     shown = [read_shown(path) for path in paths]
     if isinstance(shown[0], CircuitRecord) and len(shown) == 1:
         tell(f"wrote {render(shown[0], output)}")  # the article's own numbers: nothing to redact
+        return
+    if redact and any(isinstance(one, Plan) for one in shown):
+        raise UserError("--redact leaves the names in a plan as they are: leave out --redact, or the plan")
+    if isinstance(shown[0], Plan) and len(shown) == 1:
+        tell(f"wrote {render(shown[0], output)}")
         return
     names = short_names(paths) if len(paths) > 1 else []
     page = report_page(shown, names, redact=redact)

@@ -14,11 +14,24 @@ from gradpath.cli._console import laid_out, show, tell
 from gradpath.record import Augment, Execution, Precision, Recipe, Schedule
 
 
+def _batch_size(ctx: click.Context, option: click.Parameter, value: str) -> int | None:
+    """A whole number from 1 on; None for 'auto'."""
+    return None if value.strip().lower() == "auto" else int(click.IntRange(1)(value, option, ctx))
+
+
 @click.command("train")
 @click.argument("net")
 @_options.data
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
+@click.option(
+    "--batch-size",
+    metavar="N|auto",
+    callback=_batch_size,
+    default="128",
+    show_default=True,
+    help="A number, or auto: the largest that fits --memory.",
+)
+@_options.memory()
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True, help="Peak.")
 @click.option("--schedule", type=click.Choice(["one-cycle", "step"]), default="one-cycle", show_default=True)
 @click.option("--augment", type=click.Choice(["none", "flip", "crop-flip"]), default="crop-flip", show_default=True)
@@ -32,7 +45,8 @@ def command(
     net: str,
     data: str,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None,
+    memory: str | None,
     learning_rate: float,
     schedule: Schedule,
     augment: Augment,
@@ -51,7 +65,7 @@ def command(
     folder = output or Path("runs") / f"{net}-{datetime.now():%Y%m%d-%H%M%S}"
     recipe = Recipe(
         epochs=epochs,
-        batch_size=batch_size,
+        batch_size=batch_size or 128,
         learning_rate=learning_rate,
         schedule=schedule,
         augment=augment,
@@ -61,7 +75,16 @@ def command(
         execution = Execution(precision=precision, layout="channels_last", reason="asked for")
     with Display(quiet) as display:
         record = train(
-            net, data, recipe=recipe, seed=seed, device=device, execution=execution, output=folder, listener=display
+            net,
+            data,
+            recipe=recipe,
+            seed=seed,
+            device=device,
+            execution=execution,
+            memory=memory,
+            largest_batch=batch_size is None,
+            output=folder,
+            listener=display,
         )
     show(record.to_json() if form == "json" else laid_out(partial(as_text, record), sys.stdout))
     if not quiet:

@@ -10,6 +10,7 @@ from gradpath.errors import UserError
 from gradpath.record._base import Record
 from gradpath.record._flow import Flow
 from gradpath.record._net import Family, NetSpec, NormKind
+from gradpath.record._plan import Plan
 
 Precision = Literal["float32", "bfloat16"]
 Layout = Literal["contiguous", "channels_last"]
@@ -145,6 +146,8 @@ class RunRecord(Record, kind="run"):
     gradient: GradientHistory | None
     weights: str | None
     """File name of the weights, beside the record."""
+    plan: Plan | None = None
+    """By which it was trained, without its table of layers; None where everything was kept."""
 
     def __repr__(self) -> str:
         if self.diverged_at_step is not None:

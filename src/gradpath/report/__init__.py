@@ -20,6 +20,9 @@ from gradpath.report._formats import writer
 from gradpath.report._markdown import flow_markdown as flow_markdown
 from gradpath.report._page import Page as Page
 from gradpath.report._paths_text import paths_markdown as paths_markdown
+from gradpath.report._plan_text import plan_markdown as plan_markdown
+from gradpath.report._plan_text import plan_text as plan_text
+from gradpath.report._plan_words import plan_line as plan_line
 from gradpath.report._text import comparison_text as comparison_text
 from gradpath.report._text import run_text as run_text
 from gradpath.report._verdict import findings as findings
@@ -38,7 +41,8 @@ def render(record: Record | Sequence[Record], path: str | os.PathLike[str] | Non
     Without a path: a `Page`, which displays itself in a notebook and prints as text.
     With a path: write the file whose ending says the format (.html .png .svg .txt .csv .json) and return the path;
     several records share an .html page, flows on it side by side.
-    With `axes`: draw the gradient profile, or the path lengths, into these matplotlib axes and return them.
+    With `axes`: draw the gradient profile, the path lengths, or a plan's time against memory into these matplotlib
+    axes and return them.
 
     Raises UserError for a format that this kind of record does not have, naming those it has;
     MissingExtraError where a drawing needs matplotlib and it is not installed.

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gradpath.record import Comparison, Flow, FlowDiff, PathLengths, RunRecord, table_rows
+from gradpath.record import Comparison, Flow, FlowDiff, PathLengths, Plan, RunRecord, table_rows
 from gradpath.record._tables import plain_rows
 from gradpath.report import _columns as columns
 from gradpath.report._columns import Column
@@ -34,6 +34,11 @@ def paths_csv(record: PathLengths) -> bytes:
     shares: Sequence[float | None] = record.shares or (None,) * len(record.lengths)
     columns = zip(record.lengths, shares, record.norm_masses, record.log10_norms, strict=True)
     return _written([("length", "share", "norm_mass", "log10_norm"), *columns])
+
+
+def plan_csv(record: Plan) -> bytes:
+    """A row for each call of a layer: what it costs under plain autograd."""
+    return _of_rows([layer.to_dict() for layer in record.layers])
 
 
 def _of_rows(rows: Sequence[dict[str, Any]]) -> bytes:

@@ -16,6 +16,7 @@ from gradpath.record import (
     Flow,
     FlowDiff,
     PathLengths,
+    Plan,
     Record,
     RunRecord,
     Spike,
@@ -133,5 +134,5 @@ def _json(shown: Shown) -> Any:
     return json.loads(shown.to_json())
 
 
-PAGED: tuple[type[Any], ...] = (Flow, FlowDiff, PathLengths, WhatIf, RunRecord, Comparison, WatchLog, Spike)
+PAGED: tuple[type[Any], ...] = (Flow, FlowDiff, PathLengths, Plan, WhatIf, RunRecord, Comparison, WatchLog, Spike)
 """What a report can show."""

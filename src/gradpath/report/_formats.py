@@ -6,13 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 from gradpath.errors import UserError
-from gradpath.record import CircuitRecord, Comparison, Flow, FlowDiff, PathLengths, Record, RunRecord, Spike, WhatIf
+from gradpath.record import (
+    CircuitRecord,
+    Comparison,
+    Flow,
+    FlowDiff,
+    PathLengths,
+    Plan,
+    Record,
+    RunRecord,
+    Spike,
+    WhatIf,
+)
 from gradpath.report import _csv as csv
 from gradpath.report import _text as text
 from gradpath.report._diff_text import diff_markdown, diff_text
 from gradpath.report._flow_text import flow_text
 from gradpath.report._markdown import flow_markdown
 from gradpath.report._paths_text import paths_markdown, paths_text
+from gradpath.report._plan_text import plan_markdown, plan_text
 from gradpath.report._watched import spike_text
 from gradpath.report._whatif_text import whatif_text
 
@@ -23,6 +35,7 @@ _TEXTS: dict[type[Record], Callable[[Any, int], str]] = {
     Flow: flow_text,
     FlowDiff: diff_text,
     PathLengths: paths_text,
+    Plan: plan_text,
     RunRecord: text.run_text,
     Spike: spike_text,
     WhatIf: whatif_text,
@@ -114,6 +127,22 @@ def _paths_md(record: PathLengths) -> bytes:
     return paths_markdown(record).encode()
 
 
+def _plan_md(record: Plan) -> bytes:
+    return plan_markdown(record).encode()
+
+
+def _plan_html(record: Plan) -> bytes:
+    from gradpath.report._plan_page import plan_page
+
+    return plan_page(record).encode()
+
+
+def _plan_svg(record: Plan) -> bytes:
+    from gradpath.report._plan_svg import plan_svg
+
+    return plan_svg(record).encode()
+
+
 FORMATS: dict[type[Record], dict[str, Writer]] = {
     Comparison: {"html": _html, "png": _png, "svg": _drawn_svg, "txt": _text, "csv": csv.net_csv, "json": _json},
     Flow: {
@@ -127,6 +156,15 @@ FORMATS: dict[type[Record], dict[str, Writer]] = {
     },
     FlowDiff: {"html": _html, "txt": _text, "csv": csv.diff_csv, "json": _json, "md": _diff_md},
     PathLengths: {"html": _html, "txt": _text, "csv": csv.paths_csv, "json": _json, "md": _paths_md},
+    Plan: {
+        "html": _plan_html,
+        "png": _png,
+        "svg": _plan_svg,
+        "txt": _text,
+        "csv": csv.plan_csv,
+        "json": _json,
+        "md": _plan_md,
+    },
     WhatIf: {"html": _html, "txt": _text, "json": _json},
     RunRecord: {"html": _html, "txt": _text, "csv": csv.epoch_csv, "json": _json},
     Spike: {"html": _html, "json": _json},

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from gradpath.errors import MissingExtraError, UserError
-from gradpath.record import Comparison, Flow, PathLengths, Record
+from gradpath.record import Comparison, Flow, PathLengths, Plan, Record
 from gradpath.report import _facts as facts
 from gradpath.report import _figures as figures
 from gradpath.report._figures import Line, Row
 from gradpath.report._grid import shorten
 from gradpath.report._headline import flow_headline, headline
 from gradpath.report._paths_axes import draw_paths
+from gradpath.report._plan_png import draw_plan, plan_figure
 from gradpath.report._text import setting
 
 INK, PALE, GRID = "#1b1f24", "#5b6470", "#e3e6ea"
@@ -44,9 +45,11 @@ def draw(record: Record, axes: Any = None) -> Any:
         _profile(axes, (figures.line(record.model, figures.look(5), record),), compared=False)
     elif isinstance(record, PathLengths):
         draw_paths(axes, record)
+    elif isinstance(record, Plan):
+        draw_plan(axes, record)
     else:
         raise UserError(
-            f"cannot draw a {type(record).__name__} into axes: a comparison, a flow or path lengths can be drawn"
+            f"cannot draw a {type(record).__name__} into axes: a comparison, a flow, path lengths or a plan can be"
         )
     for name in axes.legend(fontsize="small").get_texts():
         name.set_parse_math(False)
@@ -78,7 +81,9 @@ def figure(record: Record) -> Any:
             return _comparison_figure(record)
         if isinstance(record, Flow):
             return _flow_figure(record)
-    raise UserError(f"cannot draw a {type(record).__name__}: a comparison or a flow can be drawn")
+        if isinstance(record, Plan):
+            return plan_figure(record)
+    raise UserError(f"cannot draw a {type(record).__name__}: a comparison, a flow or a plan can be drawn")
 
 
 @contextlib.contextmanager

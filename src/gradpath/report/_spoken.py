@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from gradpath.errors import UserError
-from gradpath.record import Comparison, Flow, FlowDiff, PathLengths, Record, RunRecord, Spike, WatchLog, WhatIf
+from gradpath.record import Comparison, Flow, FlowDiff, PathLengths, Plan, Record, RunRecord, Spike, WatchLog, WhatIf
 from gradpath.report import _advice as advice
 from gradpath.report import _diff_text as diff_words
 from gradpath.report import _facts as facts
 from gradpath.report import _flow_text as flow_words
 from gradpath.report import _measured as measured
 from gradpath.report import _paths_text as paths_words
+from gradpath.report import _plan_words as plan_words
 from gradpath.report import _text as text
 from gradpath.report import _verdict as verdict
 from gradpath.report import _watched as watched
@@ -78,10 +79,15 @@ def _whatif(record: WhatIf) -> Spoken:
     return {"headline": record.sentence[:1].upper() + record.sentence[1:], "facts": list(record.notes)}
 
 
+def _plan(plan: Plan) -> Spoken:
+    alone = [f"left alone: {why}" for why in plan_words.left_alone(plan)]
+    return {"headline": plan_words.headline(plan), "facts": [*plan_words.facts(plan), *alone]}
+
+
 def _run(run: RunRecord) -> Spoken:
     return {
         "headline": text.run_headline(run),
-        "details": [["net", facts.label(run)]],
+        "details": [["net", facts.label(run)], *([["plan", plan_words.plan_line(run.plan)]] if run.plan else [])],
         "facts": measured.gradient_facts(run),
         "measured": measured.run_pairs(run),
     }
@@ -108,6 +114,7 @@ def _spike(spike: Spike) -> Spoken:
 _SAYS: dict[type[Any], Callable[[Any], Spoken]] = {
     Flow: _flow,
     PathLengths: _paths,
+    Plan: _plan,
     FlowDiff: _diff,
     WhatIf: _whatif,
     RunRecord: _run,

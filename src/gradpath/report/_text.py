@@ -15,6 +15,7 @@ from gradpath.report._advice import next_steps
 from gradpath.report._columns import Column
 from gradpath.report._grid import table, wrap
 from gradpath.report._headline import flow_headline, headline
+from gradpath.report._plan_words import plan_line
 from gradpath.report._verdict import paragraph
 
 
@@ -82,6 +83,8 @@ def run_text(run: RunRecord, width: int = 80) -> str:
         f"{facts.counted(run.steps, 'step')} in {run.execution.precision}",
         width,
     )
+    if run.plan is not None:
+        lines += wrap(f"trained by a plan: {plan_line(run.plan)}", width)
     if run.epochs:
         lines += ["", *table(columns.EPOCH_COLUMNS, list(enumerate(run.epochs, 1)), width)[0]]
     if run.gradient is not None:

@@ -22,7 +22,14 @@ class Planned:
 @dataclass(frozen=True)
 class NetStarted:
     run: RunRecord  # without results yet
-    activity: str  # 'finding lr' or 'training'
+    activity: str  # 'finding lr', 'planning' or 'training'
+
+
+@dataclass(frozen=True)
+class NetPlanned:
+    """The plan by which the net will be trained is in its record."""
+
+    run: RunRecord
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class NetDone:
     run: RunRecord
 
 
-Event: TypeAlias = Planned | NetStarted | Progress | EpochDone | NetDone
+Event: TypeAlias = Planned | NetStarted | NetPlanned | Progress | EpochDone | NetDone
 Listener: TypeAlias = Callable[[Event], None]
 
 

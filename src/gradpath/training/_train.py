@@ -13,17 +13,19 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from gradpath.errors import MissingExtraError, SpecError, UserError
 from gradpath.flow import trace
 from gradpath.nets import NetSpec, Network, build, macs, parameters, resolve, save_weights
 from gradpath.record import Execution, Flow, GradientHistory, Recipe, RunRecord, Trial
 from gradpath.training._data import Images, load_images
-from gradpath.training._events import Listener, NetDone, NetStarted, ignore
+from gradpath.training._events import Listener, NetDone, NetPlanned, NetStarted, ignore
 from gradpath.training._loop import Loop, Outcome
 from gradpath.training._machine import Probe, machine, pick_device
+from gradpath.training._planning import Budget, planned, probe_images
 
-_PROBE_IMAGES = 32  # traced before and after training: always the first test images, in train mode
+_PROBE_IMAGES = 32  # traced before and after training (fewer where the memory is small): the first test images
 TRAIN_RECIPE = Recipe(epochs=10, batch_size=128, learning_rate=0.1, augment="crop-flip")
 
 
@@ -37,6 +39,8 @@ class Job:
     learning_rates: Sequence[float] = ()
     """Rates to try before training, for `trial_steps` steps each; empty: the recipe's is used."""
     trial_steps: int = 0
+    budget: Budget | None = None
+    """The memory that training may take; None: as much as it needs."""
 
 
 def train(
@@ -47,6 +51,8 @@ def train(
     seed: int = 0,
     device: str | None = None,
     execution: Execution | None = None,
+    memory: str | int | None = None,
+    largest_batch: bool = False,
     output: str | os.PathLike[str] | None = None,
     listener: Listener = ignore,
 ) -> RunRecord:
@@ -57,9 +63,13 @@ def train(
         data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
         output: a folder for run.json and weights.safetensors; None writes nothing.
         execution: precision and memory layout; None measures which is fastest.
+        memory: what a step may take on the device, as for `gp.plan` (bytes, '4GiB', '80%', 'auto'): the net is trained
+            by the fastest plan that fits, which the record keeps; None trains without one.
+        largest_batch: the largest batch that fits the memory ('auto' where none is given), not the recipe's. The
+            learning rate stays the recipe's.
         listener: called with news (the events of `gradpath.training`).
 
-    Raises DataError, SpecError, UserError. Ctrl-C ends the training: the record says `interrupted`.
+    Raises DataError, SpecError, UserError, MemoryBudgetError. Ctrl-C ends the training: the record says `interrupted`.
     """
     images = load_images(data)
     spec = fitting(net, images)
@@ -69,7 +79,9 @@ def train(
     folder = None if output is None else claim(Path(output))
     if execution is None:
         execution = Probe(where, recipe.batch_size).choose(spec)
-    record = run_job(Job(spec.label, spec, recipe), images.to(where), execution, seed, listener, folder)
+    budget = Budget(memory or "auto", largest_batch) if memory is not None or largest_batch else None
+    job = Job(spec.label, spec, recipe, budget=budget)
+    record = run_job(job, images.to(where), execution, seed, listener, folder)
     if folder is not None:
         record.save(folder / "run.json")
     return record
@@ -92,7 +104,7 @@ def fitting(net: NetSpec | str, images: Images) -> NetSpec:
 def run_job(
     job: Job, images: Images, execution: Execution, seed: int, listener: Listener, folder: Path | None
 ) -> RunRecord:
-    """Choose a learning rate if asked to, trace, train, trace again, save the weights."""
+    """Choose a learning rate and plan if asked to, trace, train, trace again, save the weights."""
     record = _blank_record(job, images, execution, seed)
     if job.learning_rates:
         listener(NetStarted(record, "finding lr"))
@@ -100,20 +112,30 @@ def run_job(
         record = replace(record, trials=trials, interrupted=interrupted)
         record = replace(record, recipe=replace(job.recipe, learning_rate=best_rate(trials, job.recipe.learning_rate)))
     if not record.interrupted:
+        net = _fresh(record.spec, record.seed)
+        trained: nn.Module = net
+        if job.budget is not None:
+            listener(NetStarted(record, "planning"))
+            plan, recipe, trained = planned(net, images, record.recipe, execution, job.budget)
+            record = replace(record, recipe=recipe, plan=replace(plan, layers=()))
+            listener(NetPlanned(record))
         listener(NetStarted(record, "training"))
-        record = _train_and_trace(record, images, listener, folder)
+        record = _train_and_trace(record, net, trained, images, listener, folder)
     listener(NetDone(record))
     return record
 
 
-def _train_and_trace(record: RunRecord, images: Images, listener: Listener, folder: Path | None) -> RunRecord:
-    net = _fresh(record.spec, record.seed)
-    loop = Loop(net, images, record.recipe, record.execution, record.seed, listener, record.name)
-    before = _look(net, images, loop)
+def _train_and_trace(
+    record: RunRecord, net: Network, trained: nn.Module, images: Images, listener: Listener, folder: Path | None
+) -> RunRecord:
+    """`trained` is the net itself, or what trains it by a plan."""
+    loop = Loop(trained, images, record.recipe, record.execution, record.seed, listener, record.name)
+    count = probe_images(record.plan, record.recipe, _PROBE_IMAGES)
+    before = _look(net, images, loop, count)
     weighted = [layer.scope for layer in before.layers if layer.weighted]
     loop.watch(net.get_submodule(weighted[0]), net.get_submodule(weighted[-1]))
     outcome = loop.run()
-    after = _look_at_the_end(net, images, loop)
+    after = _look_at_the_end(net, images, loop, count)
     sound = outcome.steps > 0 and outcome.diverged_at_step is None
     return replace(
         record,
@@ -126,13 +148,13 @@ def _train_and_trace(record: RunRecord, images: Images, listener: Listener, fold
     )
 
 
-def _look_at_the_end(net: Network, images: Images, loop: Loop) -> Flow | None:
+def _look_at_the_end(net: Network, images: Images, loop: Loop, count: int) -> Flow | None:
     """The trace after training; None where the run was cut short. Notes weights whose loss is not finite."""
     outcome = loop.outcome
     if outcome.diverged_at_step is not None or outcome.interrupted:
         return None
     try:
-        after = _look(net, images, loop)
+        after = _look(net, images, loop, count)
     except KeyboardInterrupt:  # the training itself is done, and kept
         outcome.interrupted = True
         return None
@@ -142,11 +164,11 @@ def _look_at_the_end(net: Network, images: Images, loop: Loop) -> Flow | None:
     return None
 
 
-def _look(net: Network, images: Images, loop: Loop) -> Flow:
-    """Trace the probe images in float32 and train mode: what the next training step would see."""
-    inputs = loop.batches.normalise(images.test_images[:_PROBE_IMAGES])
+def _look(net: Network, images: Images, loop: Loop, count: int) -> Flow:
+    """Trace the first test images in float32 and train mode: what the next training step would see."""
+    inputs = loop.batches.normalise(images.test_images[:count])
     net.train()
-    return trace(net, (inputs, images.test_labels[:_PROBE_IMAGES]), F.cross_entropy)
+    return trace(net, (inputs, images.test_labels[:count]), F.cross_entropy)
 
 
 def can_keep_weights() -> bool:

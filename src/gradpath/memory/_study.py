@@ -1,0 +1,218 @@
+"""What is known of a model's step before it is planned: its chain, what its blocks cost, and all that lies outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from gradpath.errors import MemoryBudgetError
+from gradpath.memory._chain import Chain, find_chain
+from gradpath.memory._measure import Measured, measure_chain
+from gradpath.memory._optimizer import optimizer_name
+from gradpath.memory._outside import Outside, measure_outside
+from gradpath.memory._planned import moves_of
+from gradpath.memory._planner import Infeasible, Planner
+from gradpath.memory._predict import Constant, StepCost, constant_of, plain_step, planned_step
+from gradpath.memory._simulate import simulate
+from gradpath.memory._step import Step, batch_text, device_of
+from gradpath.nets import Network, NormPasses, TorchPasses, spec_name
+from gradpath.record import BlockCost, CurvePoint, PlanSegment
+from gradpath.units import memory as text_of
+
+CORRECTIONS = 8
+"""How often a plan is asked for again because the head, not a block, is over the budget."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How a plan names what it is for."""
+
+    name: str
+    batch: str
+    device: torch.device
+    dtype: str
+    autocast: str | None
+    optimizer: str
+
+
+@dataclass
+class Study:
+    """A chain between a stem and a head, measured."""
+
+    facts: Facts
+    names: tuple[str, ...]
+    signatures: tuple[int, ...]
+    measured: tuple[Measured, ...]
+    outside: Outside
+    constant: Constant
+    left_alone: tuple[str, ...] = ()
+    _planner: Planner | None = field(default=None, repr=False)
+
+    @property
+    def chain(self) -> list[BlockCost]:
+        """The cost of each block."""
+        return [self.measured[place].cost for place in self.signatures]
+
+    @property
+    def planner(self) -> Planner:
+        """Made at first use: it remembers the smallest plan."""
+        if self._planner is None:
+            self._planner = Planner(self.chain)
+        return self._planner
+
+    @property
+    def plain(self) -> StepCost:
+        """Keeping everything, by plain autograd."""
+        return plain_step([self.measured[place] for place in self.signatures], self.outside)
+
+    @property
+    def keep_all_bytes(self) -> int:
+        return self.constant.total + self.plain.peak_bytes
+
+    @property
+    def smallest_bytes(self) -> int:
+        """The least memory for which there is a plan."""
+        return self.constant.total + self.cost_of(self.planner.smallest[1]).peak_bytes
+
+    def cost_of(self, segments: Sequence[PlanSegment]) -> StepCost:
+        """Of a whole step by these segments, beyond the constant bytes."""
+        blocks = [self.measured[place] for place in self.signatures]
+        return planned_step(blocks, segments, simulate(self.chain, segments), self.outside)
+
+    def fastest(self, memory_bytes: int) -> tuple[list[PlanSegment], StepCost]:
+        """The fastest plan whose whole step fits; raises Infeasible, with the smallest step in bytes."""
+        around = max(self.outside.forward_bytes, self.outside.backward_bytes)
+        left = memory_bytes - self.constant.total - around
+        for _ in range(CORRECTIONS):
+            segments = self._segments(left, memory_bytes)
+            cost = self.cost_of(segments)
+            over = self.constant.total + cost.peak_bytes - memory_bytes
+            if over <= 0:
+                return segments, cost
+            left -= max(over, left // 20)  # the head, not a block, is at the peak
+        segments = self._smallest(memory_bytes)
+        return segments, self.cost_of(segments)
+
+    def _segments(self, chain_bytes: int, memory_bytes: int) -> list[PlanSegment]:
+        try:
+            return self.planner.fastest(chain_bytes)
+        except Infeasible:  # what lies around the chain was taken at its largest, which may not be while it peaks
+            return self._smallest(memory_bytes)
+
+    def _smallest(self, memory_bytes: int) -> list[PlanSegment]:
+        if self.smallest_bytes > memory_bytes:
+            raise Infeasible(memory_bytes, self.smallest_bytes)
+        return self.planner.smallest[1]
+
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """Peaks and times of whole steps, from the smallest plan to keeping all, each faster than all smaller."""
+        out, plain = self.outside, self.plain
+        around, floor = max(out.forward_bytes, out.backward_bytes), max(out.start_peak_bytes, out.tail_peak_bytes)
+        return tuple(
+            CurvePoint(
+                memory_bytes=self.constant.total + max(floor, around + size),
+                time_ratio=(out.seconds + seconds) / plain.seconds,
+            )
+            for size, seconds in self.planner.curve()
+        )
+
+
+def facts_of(model: nn.Module, step: Step, optimizer: str | Optimizer) -> Facts:
+    """Raises UserError for a device or an optimizer that cannot be."""
+    floating = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    return Facts(
+        name=_name(model),
+        batch=batch_text(step.inputs),
+        device=device_of(model, step.batch),
+        dtype=_dtype_name(floating[0] if floating else torch.get_default_dtype()),
+        autocast=step.autocast,
+        optimizer=optimizer_name(optimizer),
+    )
+
+
+def _name(model: nn.Module) -> str:
+    if isinstance(model, Network):
+        return spec_name(model.spec) or model.spec.label
+    return type(model).__name__
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def chain_of(model: nn.Module, step: Step, blocks: Any) -> Chain:
+    """The chain to plan; empty where there is none."""
+    return find_chain(model, step.forward, blocks)
+
+
+def study(
+    model: nn.Module,
+    step: Step,
+    chain: Chain,
+    optimizer: str | Optimizer,
+    passes: NormPasses,
+    within_seconds: float = 10.0,
+) -> Study:
+    """Measure a chain and what is around it. The model is left as found."""
+    facts = facts_of(model, step, optimizer)
+    outside = measure_outside(model, step, named_modules(chain), chain.layouts[-1], facts.device)
+    signatures, measured = measure_chain(
+        chain.blocks,
+        lambda group: moves_of(tuple(group), passes),
+        chain.layouts,
+        facts.device,
+        outside.autocast.again,
+        within_seconds,
+    )
+    if outside.autocast.enabled and facts.autocast is None and outside.autocast.dtype is not None:
+        facts = Facts(**{**vars(facts), "autocast": _dtype_name(outside.autocast.dtype)})
+    constant = constant_of(model, optimizer, step.batch)
+    return Study(facts, chain.names, signatures, measured, outside, constant, chain.left_alone)
+
+
+def named_modules(chain: Chain) -> list[tuple[str, nn.Module]]:
+    """Every module of a chain with its name, in order."""
+    return [
+        pair
+        for names, modules in zip(chain.names, chain.blocks, strict=True)
+        for pair in zip(names.split("+"), modules, strict=True)
+    ]
+
+
+def does_not_fit(
+    asked: str, memory_bytes: int, smallest_bytes: int, constant: Constant, samples: int, facts: Facts
+) -> MemoryBudgetError:
+    """One line: what was asked, what is needed, what would make it fit."""
+    hints = [f"give memory={text_of(smallest_bytes * 1.03)!r}"]
+    growing = smallest_bytes - constant.total + constant.batch
+    fixed = constant.total - constant.batch
+    fitting = int(samples * (memory_bytes - fixed) / max(1, growing)) if memory_bytes > fixed else 0
+    if 0 < fitting < samples:
+        hints.append(f"a batch of about {fitting}, not {samples}")
+    if facts.autocast is None and facts.dtype == "float32":
+        hints.append("autocast='bfloat16' for about half of the activations")
+    if constant.optimizer and facts.optimizer != "sgd":
+        hints.append(f"optimizer='sgd', which keeps {text_of(constant.optimizer)} less")
+    error = MemoryBudgetError(
+        f"memory={asked}: {facts.name} at {facts.batch} does not fit {text_of(memory_bytes)}: the smallest step "
+        f"takes {text_of(smallest_bytes)} ({text_of(fixed)} of it parameters, gradients, optimizer and buffers): "
+        + ", or ".join(hints)
+    )
+    error.smallest_bytes = smallest_bytes
+    return error
+
+
+def held_bytes(model: nn.Module) -> int:
+    """What of the step is there already and so not free."""
+    tensors = [*model.parameters(), *model.buffers(), *(p.grad for p in model.parameters() if p.grad is not None)]
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def passes_for(batch: object) -> NormPasses:
+    """The norm passes that a plan is made for."""
+    return TorchPasses()

@@ -1,0 +1,79 @@
+"""Training inside a memory: the same training, the plan in the record, the largest batch that fits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import gradpath as gp
+from gradpath.errors import MemoryBudgetError
+from gradpath.memory._planned import PlannedModel
+from gradpath.nets import Network
+from gradpath.record import Execution, Recipe
+from gradpath.training import NetPlanned, _train, load_images
+from gradpath.training._loop import Loop
+from gradpath.training._planning import probe_images
+
+EXECUTION = Execution(precision="float32", layout="contiguous", reason="test")
+RECIPE = Recipe(epochs=1, batch_size=32, learning_rate=0.05)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """160 images of 8 × 8 in two classes that differ in brightness."""
+    random = np.random.default_rng(0)
+    labels = np.arange(160) % 2
+    images = (random.integers(0, 100, (160, 8, 8)) + 120 * labels[:, None, None]).astype(np.uint8)
+    file = tmp_path / "small.npz"
+    np.savez(
+        file, train_images=images[:128], train_labels=labels[:128], test_images=images[128:], test_labels=labels[128:]
+    )
+    return file
+
+
+def test_training_by_a_plan_is_the_same_training(small, tmp_path, monkeypatch):
+    news, loops = [], []
+    monkeypatch.setattr(_train, "Loop", lambda net, *more: loops.append(type(net)) or Loop(net, *more))
+    plain = gp.train("resnet-20", small, recipe=RECIPE, execution=EXECUTION)
+    planned = gp.train(
+        "resnet-20", small, recipe=RECIPE, execution=EXECUTION, memory="70%", output=tmp_path / "run",
+        listener=news.append,
+    )  # fmt: skip
+    plan = planned.plan
+    assert plan is not None and plain.plan is None and plan.segments and plan.layers == ()
+    assert plan.measured[-1].peak_bytes <= plan.memory_bytes < plan.keep_all.total
+    assert plan.batch.startswith("32×1×8×8")
+    assert planned.epochs[0].train_loss == pytest.approx(plain.epochs[0].train_loss, rel=1e-4)
+    assert planned.epochs[0].test_accuracy == pytest.approx(plain.epochs[0].test_accuracy, abs=0.05)
+    assert gp.read(tmp_path / "run" / "run.json") == planned
+    assert gp.load_weights(gp.build(planned.spec), tmp_path / "run" / planned.weights) is not None
+    assert [event.run.plan for event in news if isinstance(event, NetPlanned)] == [plan]
+    assert planned.gradient.final is not None
+    assert loops == [Network, PlannedModel]
+
+
+def test_the_largest_batch_is_the_records(small):
+    record = gp.train("resnet-8", small, recipe=RECIPE, execution=EXECUTION, memory="3MiB", largest_batch=True)
+    assert record.plan is not None and record.recipe.batch_size > 32
+    assert record.plan.measured[-1].peak_bytes <= 3 * 2**20
+    assert record.recipe.learning_rate == RECIPE.learning_rate
+    assert record.steps == 128 // record.recipe.batch_size
+
+
+def test_a_memory_that_is_too_small_is_said_before_training(small):
+    with pytest.raises(MemoryBudgetError, match="does not fit 64 KiB"):
+        gp.train("resnet-8", small, recipe=RECIPE, execution=EXECUTION, memory="64KiB")
+
+
+def test_a_trace_uses_as_many_images_as_the_memory_allows(small):
+    record = gp.train("resnet-8", small, recipe=RECIPE, execution=EXECUTION, memory="1GiB")
+    plan = record.plan
+    assert plan is not None and probe_images(plan, RECIPE, 32) == 32 and probe_images(None, RECIPE, 32) == 32
+    half = dataclasses.replace(plan, memory_bytes=plan.keep_all.total // 2)
+    assert probe_images(half, RECIPE, 32) == 8  # a quarter of a batch of 32
+    tight = dataclasses.replace(plan, memory_bytes=plan.keep_all.total // 100)
+    assert probe_images(tight, RECIPE, 32) == 2
+    assert load_images(small).info.train_images == 128 and torch.is_grad_enabled()

@@ -4,13 +4,15 @@
 
 At initialisation and after some steps of training. The plain pass goes from the loss to the tensor at which the paths
 are taken; parameters are not asked for. `passes` counts all that is done on the graph, `call` the whole of `gp.paths`
-with its own forward pass. Aims for `passes`: at most 15 with tolerance 1e-4 after 300 steps, at a relative error of
-at most 1e-4; at most 28 with nothing left out; at most 3.2 for the mean alone.
+with its own forward pass. A ratio is one of CPU seconds, on one thread: the machine may be shared. Aims for `passes`:
+at most 15 with tolerance 1e-4 after 300 steps, at a relative error of at most 1e-4; at most 28 with nothing left out;
+at most 3.2 for the mean alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,11 +66,16 @@ def row(net: nn.Module, batch: Any, options: dict[str, Any], pairs: int) -> dict
         def plain() -> None:
             torch.autograd.grad(forward.loss, [forward.at], retain_graph=True)
 
+        def call() -> PathLengths:
+            return gp.paths(net, batch, F.cross_entropy, **options)
+
         ask = passes(forward, batch, options)
         record = ask()
         result = {
-            "passes": ratios(ask, plain, pairs),
-            "call": ratios(lambda: gp.paths(net, batch, F.cross_entropy, **options), plain, max(1, pairs // 2)),
+            "passes": ratios(ask, plain, pairs, time.process_time),
+            "call": ratios(
+                lambda: gp.paths(net, batch, F.cross_entropy, **options), plain, max(1, pairs // 2), time.process_time
+            ),
         }
     return result | {
         "relative_error": record.relative_error,
@@ -88,11 +95,19 @@ def main() -> None:
     parser.add_argument("--net", default="resnet-110")
     parser.add_argument("--data")
     given = parser.parse_args()
+    threads = torch.get_num_threads()
     trainee = Trainee(given.net, given.data)
     batch = trainee.batch(given.batch)
-    result: dict[str, Any] = {"net": given.net, "batch": given.batch, "data": trainee.images.info.name}
+    result: dict[str, Any] = {
+        "net": given.net,
+        "batch": given.batch,
+        "data": trainee.images.info.name,
+        "threads_used": 1,
+    }
     for steps in dict.fromkeys((0, given.steps)):
+        torch.set_num_threads(threads)
         trainee.train_until(steps)
+        torch.set_num_threads(1)
         rows = {name: row(trainee.net, batch, options, given.pairs) for name, options in ASKED.items()}
         result[f"after {steps} steps"] = {"train_loss": trainee.loss if steps else None, **rows}
     keep("paths", result)

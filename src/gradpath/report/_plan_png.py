@@ -11,6 +11,7 @@ from gradpath.report._circuit_marks import COLOURS
 from gradpath.report._plan_figures import CurvePanel, StepPanel
 
 FORWARD, BACKWARD = COLOURS["light"]["value"], COLOURS["light"]["gradient"]
+_BELOW = 1.4  # inches: the axis and the legend under it, which over the bars would hide some
 INK, PALE, GRID = COLOURS["light"]["ink"], COLOURS["light"]["pale"], "#e3e6ea"
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
 
@@ -20,10 +21,10 @@ def plan_figure(plan: Plan) -> Any:
     from gradpath.report._png import WIDTH, _blank, _own_style, _title
 
     step, curve = figures.step_panel(plan), figures.curve_panel(plan)
-    height, both = 4.8, curve is not None
+    height, both = 5.3, curve is not None
     made = _blank(WIDTH if both else 7, height)
     head = _title(made, words.headline(plan), words.setting(plan), height, 100 if both else 60)
-    bottom, tall = 0.62 / height, 1 - (head + 0.62) / height
+    bottom, tall = _BELOW / height, 1 - (head + _BELOW) / height
     if step is not None:
         left = made.add_axes((0.085 if both else 0.13, bottom, 0.47 if both else 0.83, tall))
         draw_step(left, step)
@@ -31,7 +32,10 @@ def plan_figure(plan: Plan) -> Any:
         draw_curve(made.add_axes((0.63, bottom, 0.34, tall)), curve)
     for axes in made.axes:
         _own_style(axes)
-        axes.legend(fontsize=8, loc="best", framealpha=0.9)
+        axes.legend(fontsize=8, framealpha=0.9)
+    if step is not None:
+        below = (-0.02, -0.6 / (tall * height))
+        left.legend(fontsize=8, loc="upper left", bbox_to_anchor=below, ncols=2, frameon=False)
     return made
 
 

@@ -16,6 +16,7 @@ from torch import nn
 import gradpath as gp
 from gradpath import units
 from gradpath.errors import MemoryBudgetError, PlanError, UserError
+from gradpath.kernels import norm_passes
 from gradpath.memory import _closed_loop, _layers, apply_plan, plan
 from gradpath.memory._closed_loop import measured_step
 from gradpath.memory._layers import layers_of_chain
@@ -23,7 +24,7 @@ from gradpath.memory._peak import growth
 from gradpath.memory._predict import Constant, constant_of
 from gradpath.memory._record import plan_of
 from gradpath.memory._step import Step
-from gradpath.memory._study import chain_of, named_modules, passes_for, study
+from gradpath.memory._study import chain_of, named_modules, study
 from gradpath.record import Plan
 
 CPU = torch.device("cpu")
@@ -106,7 +107,7 @@ def known(name):
     model, batch = made(name)
     how = Step(batch, F.cross_entropy)
     chain = chain_of(model, how, None)
-    return model, how, chain, study(model, how, chain, "sgd-momentum", passes_for(batch), 0.0)
+    return model, how, chain, study(model, how, chain, "sgd-momentum", 0.0)
 
 
 def budgets(of):
@@ -136,6 +137,7 @@ def test_keeping_all_is_predicted_as_plain_autograd_takes_it(name):
     assert real_peak(model, model, how.batch) == pytest.approx(of.keep_all_bytes, rel=0.05)
 
 
+@pytest.mark.slow
 def test_under_autocast_too():
     model, batch = made("resnet", 16)
     for memory in ("100%", "70%"):
@@ -201,6 +203,7 @@ def test_less_memory_never_goes_faster():
 # ------------------------------------------------------------ what goes in
 
 
+@pytest.mark.slow
 def test_every_way_to_give_a_step_gives_the_same_bytes():
     model, (x, y) = made()
 
@@ -242,6 +245,14 @@ def test_a_plan_is_a_file_and_says_what_it_is_for(tmp_path):
     assert gp.read(found.save(tmp_path / "plan.json")) == found
     assert isinstance(found, Plan)
     json.loads(found.to_json())
+
+
+def test_channels_last_nets_are_planned_for_the_passes_they_get():
+    model, (x, y) = made()
+    model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    found = plan(model, (x, y), "60%", criterion=F.cross_entropy, **FAST)
+    assert found.kernels == norm_passes().passes.name
+    assert found.measured[-1].peak_bytes == pytest.approx(found.predicted.total, rel=0.05)
 
 
 # ------------------------------------------------------------ nothing is left behind
@@ -305,6 +316,7 @@ def test_the_error_says_what_fits_and_it_does():
         planned("resnet", int(0.95 * smallest), check=False)
 
 
+@pytest.mark.slow
 def test_the_batch_that_the_error_names_fits():
     model, batch = made("resnet", 32)
     whole = plan(model, batch, "100%", criterion=F.cross_entropy, check=False, **FAST)

@@ -26,7 +26,7 @@ def net_and_batch(samples=4):
     return gp.build("resnet-14", **SMALL), (torch.randn(samples, 3, 16, 16), torch.randint(10, (samples,)))
 
 
-@pytest.mark.parametrize("memory", [600_000, 3_000_000])
+@pytest.mark.parametrize("memory", [600_000, pytest.param(3_000_000, marks=pytest.mark.slow)])
 def test_the_largest_batch_fits_and_a_larger_does_not(memory):
     model, (x, y) = net_and_batch()
     size, found = largest_batch(model, (x, y), memory, slowdown=SLOW, criterion=F.cross_entropy)
@@ -39,6 +39,7 @@ def test_the_largest_batch_fits_and_a_larger_does_not(memory):
         plan(model, larger, memory, criterion=F.cross_entropy, check=False, within_seconds=0.0, layers=False)
 
 
+@pytest.mark.slow
 def test_without_a_slowdown_it_is_the_batch_that_needs_no_redo(monkeypatch):
     """Times are made up: what is redone costs much."""
     real = _search.study
@@ -69,6 +70,7 @@ def test_not_even_one_sample_fits():
         largest_batch(model, batch, 100_000, criterion=F.cross_entropy)
 
 
+@pytest.mark.slow
 def test_the_model_is_left_as_found():
     model, batch = net_and_batch()
     state = {key: value.clone() for key, value in model.state_dict().items()}
@@ -77,6 +79,7 @@ def test_the_model_is_left_as_found():
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_the_deepest_net_fits_and_a_deeper_does_not():
     kind = NetSpec(family="residual", depth=20, **SMALL)
     spec, found = deepest(kind, 4, 1_200_000, slowdown=SLOW)

@@ -17,7 +17,7 @@ from gradpath.memory._layers import layers_of_chain, layers_of_model
 from gradpath.memory._predict import constant_of
 from gradpath.memory._record import plan_of
 from gradpath.memory._step import Step, batch_size
-from gradpath.memory._study import Facts, chain_of, does_not_fit, facts_of, held_bytes, named_modules, passes_for, study
+from gradpath.memory._study import Facts, chain_of, does_not_fit, facts_of, held_bytes, named_modules, study
 from gradpath.record import CurvePoint, LayerBytes, Plan
 
 
@@ -64,7 +64,7 @@ def plan(
     chain = chain_of(model, how, blocks)
     if not chain.blocks:
         return _unplanned(model, how, chain, facts, optimizer, memory, layers, started)
-    known = study(model, how, chain, optimizer, passes_for(batch), within_seconds)
+    known = study(model, how, chain, optimizer, within_seconds)
     asked = budget_bytes(memory, known.keep_all_bytes, held_bytes(model), facts.device)
     made = plan_of(known, memory, asked, batch_size(batch))
     if check:

@@ -30,7 +30,7 @@ def record_of(known: Study, segments: list[PlanSegment], cost: StepCost, asked: 
         dtype=facts.dtype,
         autocast=facts.autocast,
         optimizer=facts.optimizer,
-        kernels="torch",
+        kernels=known.kernels,
         asked=str(asked),
         memory_bytes=memory_bytes,
         blocks=known.names,

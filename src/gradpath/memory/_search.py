@@ -18,7 +18,7 @@ from gradpath.memory._planner import Infeasible, Planner
 from gradpath.memory._predict import Constant
 from gradpath.memory._record import plan_of
 from gradpath.memory._step import Step, batch_size, resized
-from gradpath.memory._study import Study, chain_of, does_not_fit, held_bytes, passes_for, study
+from gradpath.memory._study import Study, chain_of, does_not_fit, held_bytes, study
 from gradpath.nets import build, resolve
 from gradpath.record import NetSpec, Plan
 
@@ -59,7 +59,7 @@ def largest_batch(
         chain = chain_of(model, how, blocks)
         if not chain.blocks:
             raise PlanError(f"the largest batch: {'; '.join(chain.left_alone)}")
-        return study(model, how, chain, optimizer, passes_for(how.batch), MEASURING), how
+        return study(model, how, chain, optimizer, MEASURING), how
 
     low, high, guess = 0, 0, batch_size(batch)
     best: tuple[Study, Step] | None = None
@@ -162,7 +162,7 @@ def deepest(
     small.to(memory_format=layout)  # type: ignore[call-overload]
     how = _step_of(family, samples, torch.device(device), layout, autocast)
     chain = chain_of(small, how, None)
-    ruler = _Ruler(study(small, how, chain, optimizer, passes_for(how.batch), MEASURING), small, optimizer)
+    ruler = _Ruler(study(small, how, chain, optimizer, MEASURING), small, optimizer)
     blocks = _most(lambda n: fits(ruler.study(n, COARSE), memory_bytes, slowdown), ruler.bound(memory_bytes))
     if blocks < 2:
         known = ruler.study(2)

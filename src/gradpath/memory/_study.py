@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gradpath.errors import MemoryBudgetError
+from gradpath.kernels import norm_passes
 from gradpath.memory._chain import Chain, find_chain
 from gradpath.memory._measure import Measured, measure_chain
 from gradpath.memory._optimizer import optimizer_name
@@ -18,6 +19,7 @@ from gradpath.memory._outside import Outside, measure_outside
 from gradpath.memory._planned import moves_of
 from gradpath.memory._planner import Infeasible, Planner
 from gradpath.memory._predict import Constant, StepCost, constant_of, plain_step, planned_step
+from gradpath.memory._signature import Layout
 from gradpath.memory._simulate import simulate
 from gradpath.memory._step import Step, batch_text, device_of
 from gradpath.nets import Network, NormPasses, TorchPasses, spec_name
@@ -50,6 +52,7 @@ class Study:
     measured: tuple[Measured, ...]
     outside: Outside
     constant: Constant
+    kernels: str
     left_alone: tuple[str, ...] = ()
     _planner: Planner | None = field(default=None, repr=False)
 
@@ -155,11 +158,11 @@ def study(
     step: Step,
     chain: Chain,
     optimizer: str | Optimizer,
-    passes: NormPasses,
     within_seconds: float = 10.0,
 ) -> Study:
     """Measure a chain and what is around it. The model is left as found."""
     facts = facts_of(model, step, optimizer)
+    passes = passes_for(chain, facts.device)
     outside = measure_outside(model, step, named_modules(chain), chain.layouts[-1], facts.device)
     signatures, measured = measure_chain(
         chain.blocks,
@@ -172,7 +175,7 @@ def study(
     if outside.autocast.enabled and facts.autocast is None and outside.autocast.dtype is not None:
         facts = Facts(**{**vars(facts), "autocast": _dtype_name(outside.autocast.dtype)})
     constant = constant_of(model, optimizer, step.batch)
-    return Study(facts, chain.names, signatures, measured, outside, constant, chain.left_alone)
+    return Study(facts, chain.names, signatures, measured, outside, constant, passes.name, chain.left_alone)
 
 
 def named_modules(chain: Chain) -> list[tuple[str, nn.Module]]:
@@ -213,6 +216,13 @@ def held_bytes(model: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def passes_for(batch: object) -> NormPasses:
-    """The norm passes that a plan is made for."""
+def passes_for(chain: Chain, device: torch.device) -> NormPasses:
+    """The norm passes that a plan is made for: compiled ones where they serve the chain's layout, channels last on the
+    CPU, and can be had."""
+    if device.type == "cpu" and any(_is_channels_last(layout) for layout in chain.layouts):
+        return norm_passes().passes
     return TorchPasses()
+
+
+def _is_channels_last(layout: Layout) -> bool:
+    return len(layout.shape) == 4 and layout.strides[1] == 1 and layout.shape[1] > 1

@@ -34,6 +34,7 @@ def plan(
     check: bool = True,
     layers: bool = True,
     within_seconds: float = 10.0,
+    backend: str = "auto",
 ) -> Plan:
     """The fastest exact training step of `model` on `batch` whose tensors fit into `memory`. Run by `gp.apply_plan`.
 
@@ -51,6 +52,8 @@ def plan(
         `memory`, three times at most (`Plan.measured`).
     layers: fill in `Plan.layers`, memory per layer under plain autograd.
     within_seconds: about how long blocks are timed.
+    backend: the norm passes of proved blocks: 'auto', fused ones for channels-last batches on a CPU with a compiler;
+        'fused'; or 'reference', torch's own, whose results are plain autograd's bit for bit.
 
     Blocks are measured one of each kind (types, settings, shapes), on a random input. The model, its gradients,
     buffers and flags and all random generators are left as found. Devices: CPU and CUDA.
@@ -64,7 +67,7 @@ def plan(
     chain = chain_of(model, how, blocks)
     if not chain.blocks:
         return _unplanned(model, how, chain, facts, optimizer, memory, layers, started)
-    known = study(model, how, chain, optimizer, within_seconds)
+    known = study(model, how, chain, optimizer, within_seconds, backend)
     asked = budget_bytes(memory, known.keep_all_bytes, held_bytes(model), facts.device)
     made = plan_of(known, memory, asked, batch_size(batch))
     if check:

@@ -159,10 +159,11 @@ def study(
     chain: Chain,
     optimizer: str | Optimizer,
     within_seconds: float = 10.0,
+    backend: str = "auto",
 ) -> Study:
     """Measure a chain and what is around it. The model is left as found."""
     facts = facts_of(model, step, optimizer)
-    passes = passes_for(chain, facts.device)
+    passes = passes_for(chain, facts.device, backend)
     outside = measure_outside(model, step, named_modules(chain), chain.layouts[-1], facts.device)
     signatures, measured = measure_chain(
         chain.blocks,
@@ -216,9 +217,11 @@ def held_bytes(model: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def passes_for(chain: Chain, device: torch.device) -> NormPasses:
+def passes_for(chain: Chain, device: torch.device, backend: str = "auto") -> NormPasses:
     """The norm passes that a plan is made for: compiled ones where they serve the chain's layout, channels last on the
-    CPU, and can be had."""
+    CPU, and can be had. Raises KernelError for an unknown backend, and for 'fused' where it is not to be had."""
+    if backend != "auto":
+        return norm_passes(backend).passes
     if device.type == "cpu" and any(_is_channels_last(layout) for layout in chain.layouts):
         return norm_passes().passes
     return TorchPasses()

@@ -109,6 +109,9 @@ def test_files_that_are_missing_truncated_or_corrupt_are_named(tmp_path):
     file = npz(tmp_path)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     folder = idx_folder(tmp_path)
+    (tmp_path / "part").mkdir()
+    part = idx_folder(tmp_path / "part")
+    (part / "t10k-labels-idx1-ubyte").unlink()
     (folder / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x14abc")
     (tmp_path / "zip").mkdir()
     broken = idx_folder(tmp_path / "zip", zipped=True)
@@ -120,8 +123,9 @@ def test_files_that_are_missing_truncated_or_corrupt_are_named(tmp_path):
     for path, message in (
         (file, "images.npz: cannot be read"),
         (folder, "train-labels-idx1-ubyte: is truncated"),
+        (part, r"has no t10k-labels-idx1-ubyte \(or"),
         (broken, "t10k-labels-idx1-ubyte.gz: cannot be read"),
-        (tmp_path / "none", "has no train-images-idx3-ubyte"),
+        (tmp_path / "none", "none of the known data sets; expected .*photos"),
         (tmp_path / "absent", "no such file"),
         (tmp_path / "x.txt", "unknown kind of data"),
         (tmp_path / "text.npz", "cannot be read"),
@@ -139,6 +143,12 @@ def test_a_corrupt_member_of_an_npz_is_named(tmp_path):
     file.write_bytes(content)
     with pytest.raises(DataError, match=r"images\.npz"):
         load_images(file)
+
+
+def test_arrays_are_not_resized():
+    assert load_images(image_size=28).info.image_size == 28
+    with pytest.raises(DataError, match="fashion-mini: its images are of 28 px; --image-size is for"):
+        load_images(image_size=32)
 
 
 def test_an_idx_file_of_another_type_is_refused(tmp_path):

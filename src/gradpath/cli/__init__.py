@@ -30,6 +30,7 @@ _DOORS = {  # door → command → (module, one line)
     "Build": {
         "train": ("train", "train one net and keep its weights and its record"),
         "plan": ("plan", "the fastest training step that fits a memory, the largest batch, the deepest net"),
+        "data": ("data", "describe a data set: classes, sizes, balance, what cannot be read"),
         "eval": ("evaluate", "count how many test images a file of weights gets right"),
     },
 }

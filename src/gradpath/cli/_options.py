@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from gradpath.training import Images
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,7 +18,13 @@ data = click.option(
     metavar="DATA",
     default="fashion-mini",
     show_default=True,
-    help="fashion-mini (shipped), an .npz file, or a folder of IDX files (MNIST family).",
+    help="fashion-mini (shipped), an .npz file, or a folder: photos (CLASS/*), IDX, CIFAR or SVHN files.",
+)
+image_size = click.option(
+    "--image-size",
+    metavar="PX",
+    type=int,
+    help="Side to which photos are resized and cropped.  [default: theirs where all are alike, 224 at most]",
 )
 seed = click.option(
     "--seed",
@@ -29,6 +38,15 @@ quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 as_format = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."
 )
+
+
+def sized(data: str, image_size: int | None) -> str | Images:
+    """What --data and --image-size name together: the images where a size was asked for."""
+    if image_size is None:
+        return data
+    from gradpath.training import load_images
+
+    return load_images(data, image_size=image_size)
 
 
 def memory(default: str = "") -> Callable[[F], F]:

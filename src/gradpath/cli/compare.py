@@ -15,6 +15,7 @@ from gradpath.cli._console import laid_out, show, tell
 
 @click.command("compare")
 @_options.data
+@_options.image_size
 @click.option("--depth", type=int, help="Depth of the deep nets, 6n+2.  [default: 56, with --quick 32]")
 @click.option("--epochs", type=int, help="Epochs of each net.  [default: as many as fit]")
 @click.option("--minutes", type=float, help="Time to fit the epochs into.  [default: 5, with --quick 1]")
@@ -26,6 +27,7 @@ from gradpath.cli._console import laid_out, show, tell
 @_options.quiet
 def command(
     data: str,
+    image_size: int | None,
     depth: int | None,
     epochs: int | None,
     minutes: float | None,
@@ -49,7 +51,7 @@ def command(
     folder = output or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
     with Display(quiet) as display:
         comparison = compare(
-            data,
+            _options.sized(data, image_size),
             depth=depth,
             epochs=epochs,
             minutes=minutes,

@@ -16,6 +16,7 @@ from gradpath.record import Padding, Precision
 @click.command("eval")
 @click.argument("weights")
 @_options.data
+@_options.image_size
 @click.option("--net", help="For a foreign file: which net it is of, such as resnet-20.")
 @click.option("--padding", type=click.Choice(["both", "end"]), help="For a foreign residual net: where option A pads.")
 @click.option(
@@ -31,6 +32,7 @@ from gradpath.record import Padding, Precision
 def command(
     weights: str,
     data: str,
+    image_size: int | None,
     net: str | None,
     padding: Padding | None,
     normalise: Literal["weights", "data", "imagenet"],
@@ -47,7 +49,7 @@ def command(
 
     result = evaluate(
         weights,
-        data,
+        _options.sized(data, image_size),
         net=net,
         padding=padding,
         normalise=normalise,

@@ -22,6 +22,7 @@ def _batch_size(ctx: click.Context, option: click.Parameter, value: str) -> int 
 @click.command("train")
 @click.argument("net")
 @_options.data
+@_options.image_size
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
 @click.option(
     "--batch-size",
@@ -44,6 +45,7 @@ def _batch_size(ctx: click.Context, option: click.Parameter, value: str) -> int 
 def command(
     net: str,
     data: str,
+    image_size: int | None,
     epochs: int,
     batch_size: int | None,
     memory: str | None,
@@ -76,7 +78,7 @@ def command(
     with Display(quiet) as display:
         record = train(
             net,
-            data,
+            _options.sized(data, image_size),
             recipe=recipe,
             seed=seed,
             device=device,

@@ -8,6 +8,11 @@ from gradpath.record._circuit import CircuitRecord as CircuitRecord
 from gradpath.record._circuit import Node as Node
 from gradpath.record._circuit import Step as Step
 from gradpath.record._circuit import Wire as Wire
+from gradpath.record._data import CORRUPT_LIMIT as CORRUPT_LIMIT
+from gradpath.record._data import DataReport as DataReport
+from gradpath.record._data import DataSplit as DataSplit
+from gradpath.record._data import ImageSizes as ImageSizes
+from gradpath.record._data import SkippedFile as SkippedFile
 from gradpath.record._diff import TOLERANCE_DECADES as TOLERANCE_DECADES
 from gradpath.record._diff import FlowDiff as FlowDiff
 from gradpath.record._diff import LayerDiff as LayerDiff

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradpath.record._base import Record
+from gradpath.units import memory
 
 TapeMode = Literal["full", "lean", "raw", "last", "input", "none"]
 """What a block keeps between its first forward and its backward, beside statistics (docs/definitions.md, tape modes):
@@ -174,6 +175,11 @@ class Plan(Record, kind="plan"):
     """Steps that were really run, the last one under this plan."""
     left_alone: tuple[str, ...] = ()
     """What is not planned, and why."""
+
+    def __repr__(self) -> str:
+        counted = f"{len(self.blocks)} blocks in {len(self.segments)} segments"
+        size = f"{memory(self.predicted.total)} of {memory(self.memory_bytes)}"
+        return f"Plan({self.name} at {self.batch}: {size}, {self.time_ratio:.2f} × the time, {counted})"
 
     def schedule(self) -> Iterator[tuple[str, int, str]]:
         """Every operation of a step in order: (forward | save | drop | backward, block, mode)."""

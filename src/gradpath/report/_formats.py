@@ -9,6 +9,7 @@ from gradpath.errors import UserError
 from gradpath.record import (
     CircuitRecord,
     Comparison,
+    DataReport,
     Flow,
     FlowDiff,
     PathLengths,
@@ -20,6 +21,7 @@ from gradpath.record import (
 )
 from gradpath.report import _csv as csv
 from gradpath.report import _text as text
+from gradpath.report._data_text import data_markdown, data_text
 from gradpath.report._diff_text import diff_markdown, diff_text
 from gradpath.report._flow_text import flow_text
 from gradpath.report._markdown import flow_markdown
@@ -32,6 +34,7 @@ Writer = Callable[[Any], bytes]
 DEFAULT_WIDTH = 80
 _TEXTS: dict[type[Record], Callable[[Any, int], str]] = {
     Comparison: text.comparison_text,
+    DataReport: data_text,
     Flow: flow_text,
     FlowDiff: diff_text,
     PathLengths: paths_text,
@@ -119,6 +122,10 @@ def _flow_md(record: Flow) -> bytes:
     return flow_markdown(record).encode()
 
 
+def _data_md(record: DataReport) -> bytes:
+    return data_markdown(record).encode()
+
+
 def _diff_md(record: FlowDiff) -> bytes:
     return diff_markdown(record).encode()
 
@@ -145,6 +152,7 @@ def _plan_svg(record: Plan) -> bytes:
 
 FORMATS: dict[type[Record], dict[str, Writer]] = {
     Comparison: {"html": _html, "png": _png, "svg": _drawn_svg, "txt": _text, "csv": csv.net_csv, "json": _json},
+    DataReport: {"txt": _text, "json": _json, "md": _data_md},
     Flow: {
         "html": _html,
         "png": _png,

@@ -31,7 +31,7 @@ _TRACE = 2.0  # cost of a trace, in training steps of the same batch
 
 
 def compare(
-    data: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | Images | None = None,
     *,
     depth: int | None = None,
     epochs: int | None = None,
@@ -45,7 +45,7 @@ def compare(
     """Train plain, residual and dense nets side by side and return what was seen.
 
     Args:
-        data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
+        data: what `load_images` takes: 'fashion-mini' (shipped), an .npz file, a folder of photos; or images.
         depth: of the deep nets, 6n+2. Default 56, with `quick` 32.
         epochs: default: as many as fit into `minutes` on this machine, measured first.
         minutes: default 5, with `quick` 1.

@@ -35,7 +35,7 @@ class Evaluation:
 
 def evaluate(
     weights: str | os.PathLike[str],
-    data: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | Images | None = None,
     *,
     net: NetSpec | str | None = None,
     padding: Padding | None = None,
@@ -54,10 +54,12 @@ def evaluate(
 
     Raises WeightsError, DataError, SpecError.
     """
-    images = load_images(data)
+    stored = data_of(weights)
+    images = load_images(data, photo_size=None if stored is None else stored.image_size)
     where = pick_device(device)
     model = build_from(weights) if net is None else load_weights(_foreign(net, padding, images), weights)
     _check_fit(model, images.info, weights)
+    _check_classes(images, stored, weights)
     info = _normalisation(normalise, weights, images.info)
     batches = Batches(info, where, memory_format("channels_last"), seed=0)
     held = images.to(where)
@@ -83,6 +85,13 @@ def _check_fit(model: Network, info: DataInfo, weights: str | os.PathLike[str]) 
         )
     if model.spec.classes < len(info.classes):
         raise WeightsError(f"{weights}: tells {model.spec.classes} classes apart, {info.name} has {len(info.classes)}")
+
+
+def _check_classes(images: Images, stored: DataInfo | None, weights: str | os.PathLike[str]) -> None:
+    """Folders give classes their numbers by name: a class more or less would number the others differently."""
+    if images.train_names and stored is not None and images.info.classes != stored.classes:
+        known, found = (", ".join(names[:10]) for names in (stored.classes, images.info.classes))
+        raise WeightsError(f"{weights}: was trained on the classes {known}; {images.info.name} has {found}")
 
 
 def _normalisation(kind: Normalise, weights: str | os.PathLike[str], info: DataInfo) -> DataInfo:

@@ -45,7 +45,7 @@ class Job:
 
 def train(
     net: NetSpec | str,
-    data: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | Images | None = None,
     *,
     recipe: Recipe = TRAIN_RECIPE,
     seed: int = 0,
@@ -60,7 +60,7 @@ def train(
 
     Args:
         net: a specification or a name such as 'resnet-20'; a name takes classes, size and channels from the data.
-        data: 'fashion-mini' (shipped), an .npz file or a folder of IDX files.
+        data: what `load_images` takes: 'fashion-mini' (shipped), an .npz file, a folder of photos; or images.
         output: a folder for run.json and weights.safetensors; None writes nothing.
         execution: precision and memory layout; None measures which is fastest.
         memory: what a step may take on the device, as for `gp.plan` (bytes, '4GiB', '80%', 'auto'): the net is trained

@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-all sweep check web clean
+.PHONY: demo test test-web test-all sweep check web clean
 
 demo: $(INSTALLED)          ## the main job: train plain, residual and dense nets side by side, explain what was seen
 	$(BIN)/gradpath compare
 
-test: $(INSTALLED)          ## every test but the slow ones (at most 6 minutes)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+test: $(INSTALLED)          ## every test but the slow ones and the page's in a browser (at most 6 minutes)
+	$(BIN)/python -m pytest -n 2 -m "not slow" --ignore tests/web
+
+test-web: $(INSTALLED)      ## the page in a browser (Chromium; skipped where there is none)
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/web
 
 test-all: $(INSTALLED)      ## every test
 	$(BIN)/python -m pytest -n 2

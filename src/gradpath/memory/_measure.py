@@ -21,7 +21,10 @@ from gradpath.record import BlockCost, ModeCost
 ALIKE = {"full": "full", "lean": "lean", "raw": "lean", "last": "last", "input": "none", "none": "none"}
 """Which tapes are the same as a backward begins: 'raw' is 'lean' without the input, which the caller holds."""
 ORDER = ("full", "lean", "last", "none")
+SLOWEST_PLAIN = 1.5
+"""Plain autograd's time at most, in those of mode full: fused norm passes reach 1.2."""
 Group = Sequence[nn.Module]
+_FIRST = "whose input needs no gradient"
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,28 @@ def measure_chain(
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[Any]],
     within_seconds: float = 10.0,
+    input_needs_gradient: bool = True,
 ) -> tuple[tuple[int, ...], tuple[Measured, ...]]:
     """(for each block, which of the costs it has; the costs).
 
     groups: of modules that run one after the other, each a block. layouts: of the blocks' inputs in order, then of the
     chain's output. autocast: a context as the blocks run in. Times are measured for `within_seconds` in all.
+    input_needs_gradient: of the whole chain; the first block hands no gradient back where nobody waits for it.
     """
-    keys = [signature(group, layout) for group, layout in zip(groups, layouts, strict=False)]
+    keys: list[Any] = [signature(group, layout) for group, layout in zip(groups, layouts, strict=False)]
+    if not input_needs_gradient:
+        keys[0] = (_FIRST, keys[0])
     first: dict[Any, int] = {}
     for index, key in enumerate(keys):
         first.setdefault(key, index)
     places = {key: place for place, key in enumerate(first)}
     share = within_seconds / max(1, len(first))
-    costs = [measure_block(groups[t], moves_of(groups[t]), layouts[t], device, autocast, share) for t in first.values()]
+    costs = [
+        measure_block(
+            groups[t], moves_of(groups[t]), layouts[t], device, autocast, share, input_needs_gradient or t > 0
+        )
+        for t in first.values()
+    ]
     return tuple(places[key] for key in keys), tuple(costs)
 
 
@@ -67,10 +79,11 @@ def measure_block(
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[Any]],
     within_seconds: float,
+    needs_input_grad: bool = True,
 ) -> Measured:
     """One block's cost; buffers, gradients, flags and random numbers are left as found."""
     with left_as_found(group, device), torch.no_grad():
-        bench = _Bench(group, moves, layout.random(device), device, autocast)
+        bench = _Bench(group, moves, layout.random(device), device, autocast, needs_input_grad)
         seen, plain = {mode: bench.metered_mode(mode) for mode in bench.modes}, bench.metered_plain()
         seconds = {name: took for one in (seen["none"], *seen.values(), plain) for name, took in one.seconds.items()}
         seconds = _monotone(best_of_rounds(seconds, bench.seconds, within_seconds), bench.modes)
@@ -102,10 +115,13 @@ def measure_block(
 
 
 def _monotone(seconds: dict[str, float], modes: Sequence[str]) -> dict[str, float]:
-    """Noise must not make a redo free: full ≤ lean ≤ last ≤ none, and a sweep ≤ a redo ≤ a first forward."""
+    """Noise must not make a redo free: full ≤ lean ≤ last ≤ none, and a sweep ≤ a redo ≤ a first forward. Nor must one
+    slow moment of plain autograd, which does the work of mode full, make every plan of the chain seem fast."""
     there = [mode for mode in ORDER if mode in modes]
     for cheap, dear in (*itertools.pairwise(there), ("sweep", "redo"), ("redo", "first")):
         seconds[dear] = max(seconds[dear], seconds[cheap])
+    if "full" in modes:
+        seconds["plain"] = min(seconds["plain"], SLOWEST_PLAIN * (seconds["first"] + seconds["full"]))
     return seconds
 
 
@@ -131,8 +147,10 @@ class _Bench:
         x: Tensor,
         device: torch.device,
         autocast: Callable[[], AbstractContextManager[Any]],
+        needs_input_grad: bool,
     ) -> None:
         self.group, self.moves, self.x, self.device, self.autocast = group, moves, x, device, autocast
+        self.needs_input_grad = needs_input_grad
         self.watch = Stopwatch(device)
         self.parameters = [p for p in moves.parameters if p.requires_grad]
         self.modes = [mode for mode in ORDER if mode in moves.modes]
@@ -147,7 +165,7 @@ class _Bench:
 
     def back(self, tape: Any) -> Any:
         with self.autocast():
-            return self.moves.backward(self.grad, self.x, tape)
+            return self.moves.backward(self.grad, self.x, tape, self.needs_input_grad)
 
     def metered_mode(self, mode: str) -> _Seen:
         """A forward, a redo and a backward, all inside the meter: so it sees the tape come and go."""
@@ -205,7 +223,8 @@ class _Bench:
 
     def _plain_forward(self) -> tuple[Tensor, Tensor, int]:
         """Input, output, and bytes that autograd keeps: each storage once, the output's too, parameters' not."""
-        x = y = self.x.detach().requires_grad_(self.x.is_floating_point() or self.x.is_complex())
+        trains = self.needs_input_grad and (self.x.is_floating_point() or self.x.is_complex())
+        x = y = self.x.detach().requires_grad_(trains)
         with kept_storages() as kept, torch.enable_grad(), self.autocast():
             for module in self.group:
                 y = module(y)

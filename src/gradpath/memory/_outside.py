@@ -19,7 +19,7 @@ from gradpath.memory._peak import Meter, metered
 from gradpath.memory._routing import Routing
 from gradpath.memory._run import Autocast
 from gradpath.memory._signature import Layout
-from gradpath.memory._step import Step
+from gradpath.memory._step import Step, device_of
 
 Named = Sequence[tuple[str, nn.Module]]
 SPANS = ("start", "chain", "head", "backward", "tail")
@@ -44,6 +44,8 @@ class Outside:
     """Forward and backward of all of it."""
     autocast: Autocast
     """As the chain's first block is called."""
+    input_needs_gradient: bool = True
+    """Whether anything before the chain is trained."""
 
 
 def measure_outside(
@@ -71,7 +73,16 @@ def measure_outside(
         tail_peak_bytes=max(tail.peak_bytes, backward.peak_bytes),
         seconds=min(seconds),
         autocast=stub.autocast,
+        input_needs_gradient=stub.needs_gradient,
     )
+
+
+def input_needs_gradient(model: nn.Module, step: Step, chain: Named, output: Layout) -> bool:
+    """Whether anything before the chain is trained. The model is left as found."""
+    stub = Stub(chain, output)
+    with left_as_found([model], device_of(model, step.batch)), torch.enable_grad():
+        stub.output_of(step, model)
+    return stub.needs_gradient
 
 
 class Stub:
@@ -81,7 +92,7 @@ class Stub:
         self.chain, self.output = chain, output
         self.meter: Meter | None = None
         self.input_bytes = self.gradient_bytes = 0
-        self.autocast = Autocast("cpu")
+        self.autocast, self.needs_gradient = Autocast("cpu"), False
 
     def run(self, step: Step, model: nn.Module, meter: Meter | None = None) -> None:
         """One step; its marks are set on the meter."""
@@ -112,6 +123,7 @@ class _Stub(torch.autograd.Function):
         stub.mark("chain")
         stub.input_bytes = x.nbytes
         ctx.stub, ctx.needs = stub, ctx.needs_input_grad[0]
+        stub.needs_gradient = ctx.needs
         ctx.save_for_backward(x)
         out = stub.output.random(x.device)
         stub.mark("head")

@@ -95,17 +95,21 @@ class _Trace:
         self.spans: list[Span] = []
 
     def mark(self, name: str) -> None:
+        _record_calls(True)
         with record_function(_MARK + name):
             pass
+        _record_calls(False)
 
 
 @contextmanager
 def _cpu_meter() -> Iterator[_Trace]:
     trace = _Trace()
     _start_profiler()
+    _record_calls(False)
     try:
         yield trace
     finally:
+        _record_calls(True)
         trace.spans = spans_of(_stop_profiler())
 
 
@@ -138,6 +142,11 @@ def _start_profiler() -> None:
         torch._C._autograd._enable_profiler_legacy(config)
     except RuntimeError as error:
         raise UserError("memory cannot be measured while torch's profiler runs: stop it first") from error
+
+
+def _record_calls(wanted: bool) -> None:
+    """Whether the trace holds every operation, beside allocations: of a deep net these take gigabytes."""
+    torch._C._autograd._enable_record_function(wanted)
 
 
 def _stop_profiler() -> list[tuple[str, int]]:

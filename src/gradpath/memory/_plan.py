@@ -11,9 +11,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gradpath.memory._budget import Asked, budget_bytes
-from gradpath.memory._chain import Chain
+from gradpath.memory._chain import Chain, check_plannable
 from gradpath.memory._closed_loop import checked, measured_step
 from gradpath.memory._layers import layers_of_chain, layers_of_model
+from gradpath.memory._planned import plain_of
 from gradpath.memory._predict import constant_of
 from gradpath.memory._record import plan_of
 from gradpath.memory._step import Step, batch_size
@@ -62,14 +63,16 @@ def plan(
     batches and blocks that cannot be planned.
     """
     started = time.perf_counter()
-    how = Step(batch, criterion, step, autocast)
+    model, how = plain_of(model), Step(batch, criterion, step, autocast)
+    check_plannable(model)
+    samples = batch_size(batch)
     facts = facts_of(model, how, optimizer)
     chain = chain_of(model, how, blocks)
     if not chain.blocks:
         return _unplanned(model, how, chain, facts, optimizer, memory, layers, started)
     known = study(model, how, chain, optimizer, within_seconds, backend)
     asked = budget_bytes(memory, known.keep_all_bytes, held_bytes(model), facts.device)
-    made = plan_of(known, memory, asked, batch_size(batch))
+    made = plan_of(known, memory, asked, samples)
     if check:
         made = checked(made, known, model, how)
     table: tuple[LayerBytes, ...] = ()

@@ -21,6 +21,7 @@ from gradpath.memory._routing import Routing
 from gradpath.memory._run import Work
 from gradpath.nets import LeanMoves, Moves, NormPasses, TorchPasses, form_of
 from gradpath.record import BACKWARD, Plan
+from gradpath.units import memory
 
 _SHARED = (
     "_parameters _buffers _non_persistent_buffers_set _modules _state_dict_hooks _state_dict_pre_hooks "
@@ -38,10 +39,19 @@ def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
     A forward allows one backward; gradients of gradients are refused.
 
     Raises PlanError when the plan is not for this model: at once where it names blocks that the model has not, at
-    the forward where the model does not run them one after the other. Warns once of a larger input than planned.
+    the forward where the model does not run them one after the other. Warns where the model's parameters take more
+    than those that were planned for, and once of a larger input than planned. Of a planned model, its model is planned.
     """
+    if not isinstance(plan, Plan):
+        raise PlanError(f"apply_plan: a {type(plan).__name__} is no plan: give what gp.plan or gp.read returned")
+    model = plain_of(model)
     check_plannable(model)
     return PlannedModel(model, plan)
+
+
+def plain_of(model: nn.Module) -> nn.Module:
+    """The model that a planned model runs; any other as it is."""
+    return model._plain if isinstance(model, PlannedModel) else model
 
 
 def moves_of(block: tuple[nn.Module, ...], passes: NormPasses | None = None) -> Moves:
@@ -62,6 +72,7 @@ class PlannedModel(nn.Module):
         self.__dict__.update({name: model.__dict__[name] for name in _SHARED})
         self._plan, self._plain_views, self._warned_of_size = plan, 0, False
         self._chain: PlannedChain | None = PlannedChain(model, plan)
+        _warn_of_a_larger_model(model, plan)
 
     @_disable_dynamo
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -211,11 +222,21 @@ def _module(model: nn.Module, name: str) -> nn.Module:
         return model.get_submodule(name)
     except AttributeError:
         near = get_close_matches(name, [known for known, _ in model.named_modules()], 1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise PlanError(
-            f"plan: it plans a block {name!r}, which this {type(model).__name__} has not{hint} "
-            "Make the plan for this model with gp.plan"
+            f"plan: it plans a block {name!r}, which this {type(model).__name__} has not{hint}: "
+            "make the plan for this model with gp.plan"
         ) from None
+
+
+def _warn_of_a_larger_model(model: nn.Module, plan: Plan) -> None:
+    held, planned = sum(parameter.nbytes for parameter in model.parameters()), plan.predicted.parameters
+    if held > 1.05 * planned:
+        warnings.warn(
+            f"planned for {plan.name} with {memory(planned)} of parameters, applied to a {type(model).__name__} with "
+            f"{memory(held)}: it needs more memory than planned; make the plan for this model with gp.plan",
+            stacklevel=4,
+        )
 
 
 def _check_segments(plan: Plan) -> None:

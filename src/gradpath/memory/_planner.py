@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -80,12 +80,16 @@ class Planner:
 
     def curve(self, points: int = 24) -> list[tuple[int, float]]:
         """(peak bytes, seconds), from the smallest plan to keep-all."""
-        found, tops = [self.smallest[0], self.keep_all[0]], [float(self.keep_all_bytes)]
+        return front([(sim.peak_bytes, sim.seconds) for sim, _ in self.samples(points)])
+
+    def samples(self, points: int = 24) -> list[_Found]:
+        """Plans of all sizes, with what they cost: the smallest, keep-all, and some between."""
+        found, tops = [self.smallest, self.keep_all], [float(self.keep_all_bytes)]
         while tops[-1] / 4 > self.smallest_bytes:
             tops.append(tops[-1] / 4)
         for top in tops:
             found += self._sampled(self._table(top, CURVE_SUPER_BLOCKS), -(-points // len(tops)))
-        return _front(found)
+        return found
 
     @property
     def smallest(self) -> _Found:
@@ -136,14 +140,14 @@ class Planner:
                 high = middle
         return best
 
-    def _sampled(self, table: FirstPass, points: int) -> list[Simulated]:
+    def _sampled(self, table: FirstPass, points: int) -> list[_Found]:
         """Some plans of a table, evenly spaced in the ratio of their slots."""
         feasible = np.flatnonzero(np.isfinite(table.seconds))
         if not len(feasible):
             return []
         last = len(table.seconds) - 1
         chosen = np.unique(np.geomspace(max(feasible[0], last / 5, 1), last, points).astype(int))
-        return [self._plan(table, int(memory))[0] for memory in chosen if memory >= feasible[0]]
+        return [self._plan(table, int(memory)) for memory in chosen if memory >= feasible[0]]
 
     def _plan(self, table: FirstPass, memory: int, budget_bytes: float = np.inf) -> _Found:
         """A table's plan, in few segments if that fits."""
@@ -159,10 +163,10 @@ def _peak(found: _Found) -> tuple[int, float]:
     return found[0].peak_bytes, found[0].seconds
 
 
-def _front(found: Sequence[Simulated]) -> list[tuple[int, float]]:
-    """Those that no smaller plan is as fast as."""
-    front: list[tuple[int, float]] = []
-    for plan in sorted(found, key=lambda plan: (plan.peak_bytes, plan.seconds)):
-        if not front or plan.seconds < front[-1][1]:
-            front.append((plan.peak_bytes, plan.seconds))
-    return front
+def front(found: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Of pairs of bytes and seconds those that none of fewer bytes is as fast as."""
+    kept: list[tuple[int, float]] = []
+    for peak_bytes, seconds in sorted(found):
+        if not kept or seconds < kept[-1][1]:
+            kept.append((peak_bytes, seconds))
+    return kept

@@ -150,6 +150,8 @@ def _given(model: nn.Module, blocks: Blocks) -> list[tuple[str, nn.Module]]:
         whole = _named(names, blocks)
         found = list(whole) if isinstance(whole, (nn.Sequential, nn.ModuleList)) else [whole]
     else:
+        if blocks is not None and not isinstance(blocks, Iterable):
+            raise PlanError(f"blocks: got a {type(blocks).__name__}: give a nn.Sequential, a nn.ModuleList or a list")
         found = [_named(names, one) for one in blocks or ()]
     if not found:
         raise PlanError("blocks: none given: a nn.Sequential, a nn.ModuleList or a list of modules or of their names")

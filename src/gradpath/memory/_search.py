@@ -12,8 +12,10 @@ from torch.optim import Optimizer
 
 from gradpath.errors import MemoryBudgetError, PlanError, UserError
 from gradpath.memory._budget import Asked, budget_bytes
+from gradpath.memory._chain import check_plannable
 from gradpath.memory._closed_loop import checked
 from gradpath.memory._optimizer import optimizer_bytes
+from gradpath.memory._planned import plain_of
 from gradpath.memory._planner import Infeasible, Planner
 from gradpath.memory._predict import Constant
 from gradpath.memory._record import plan_of
@@ -52,6 +54,8 @@ def largest_batch(
     Each batch that is tried is measured. The answer is within 1/32 of the largest; with `check` one real step was
     run. Raises MemoryBudgetError where not even one sample fits.
     """
+    model = plain_of(model)
+    check_plannable(model)
     memory_bytes = _absolute(memory, model, slowdown)
 
     def tried(samples: int) -> tuple[Study, Step]:
@@ -248,6 +252,7 @@ class _Ruler:
             signatures=signatures,
             constant=Constant(**grown),
             _planner=None,
+            _found_least=None,
         )
         if super_blocks is not None:
             made._planner = Planner(made.chain, super_blocks)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gradpath.errors import PlanError
+from gradpath.memory._planned import plain_of
 
 AUTOCAST = {"bfloat16": torch.bfloat16, "bf16": torch.bfloat16, "float16": torch.float16, "fp16": torch.float16}
 
@@ -32,8 +33,8 @@ class Step:
     autocast: str | None = None
 
     def loss(self, model: nn.Module) -> Tensor:
-        """A scalar with a graph. Raises PlanError where there is none."""
-        with self._autocast(model):
+        """A scalar with a graph, under no_grad too. Raises PlanError where there is none."""
+        with torch.enable_grad(), self._autocast(model):
             found = self._loss(model)
         if not isinstance(found, Tensor) or found.numel() != 1:
             raise PlanError(f"plan: the step gave a {type(found).__name__}, not one number: return a scalar loss")
@@ -80,7 +81,7 @@ class Step:
 
 def _takes(model: nn.Module, inputs: int) -> bool:
     try:
-        inspect.signature(model.forward).bind(*[None] * inputs)
+        inspect.signature(plain_of(model).forward).bind(*[None] * inputs)
     except (TypeError, ValueError):
         return False
     return True
@@ -126,6 +127,8 @@ def batch_text(batch: Any) -> str:
 def batch_size(batch: Any) -> int:
     """Samples in a batch: the first size of its first tensor. Raises PlanError where it has none."""
     for tensor in tensors_of(batch):
+        if tensor.dim() and not tensor.shape[0]:
+            raise PlanError(f"plan: the batch of {batch_text(batch)} holds no samples: give one or more")
         if tensor.dim():
             return int(tensor.shape[0])
     raise PlanError("plan: the batch holds no tensor with samples: give a tensor, a pair or a mapping of tensors")
@@ -163,7 +166,12 @@ def device_of(model: nn.Module, batch: Any) -> torch.device:
 
 def autocast_of(name: str, device: torch.device) -> AbstractContextManager[Any]:
     """The autocast context of a name. Raises PlanError for a name that is not known."""
-    key = str(name).removeprefix("torch.")
-    if key not in AUTOCAST:
+    return torch.autocast(device.type, AUTOCAST[autocast_name(name)])
+
+
+def autocast_name(name: object) -> str:
+    """'bfloat16' of 'bf16' and torch.bfloat16. Raises PlanError for what is not known."""
+    found = AUTOCAST.get(str(name).removeprefix("torch."))
+    if found is None:
         raise PlanError(f"plan: autocast={name!r} is not known: give bfloat16 or float16")
-    return torch.autocast(device.type, AUTOCAST[key])
+    return str(found).removeprefix("torch.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,13 @@ from gradpath.kernels import norm_passes
 from gradpath.memory._chain import Chain, find_chain
 from gradpath.memory._measure import Measured, measure_chain
 from gradpath.memory._optimizer import optimizer_name
-from gradpath.memory._outside import Outside, measure_outside
+from gradpath.memory._outside import Outside, input_needs_gradient, measure_outside
 from gradpath.memory._planned import moves_of
-from gradpath.memory._planner import Infeasible, Planner
+from gradpath.memory._planner import Infeasible, Planner, front
 from gradpath.memory._predict import Constant, StepCost, constant_of, plain_step, planned_step
 from gradpath.memory._signature import Layout
-from gradpath.memory._simulate import simulate
-from gradpath.memory._step import Step, batch_text, device_of
+from gradpath.memory._simulate import Simulated, simulate
+from gradpath.memory._step import Step, autocast_name, batch_text, device_of
 from gradpath.nets import Network, NormPasses, TorchPasses, spec_name
 from gradpath.record import BlockCost, CurvePoint, PlanSegment
 from gradpath.units import memory as text_of
@@ -55,6 +56,7 @@ class Study:
     kernels: str
     left_alone: tuple[str, ...] = ()
     _planner: Planner | None = field(default=None, repr=False)
+    _found_least: tuple[list[PlanSegment], StepCost] | None = field(default=None, repr=False)
 
     @property
     def chain(self) -> list[BlockCost]:
@@ -80,48 +82,53 @@ class Study:
     @property
     def smallest_bytes(self) -> int:
         """The least memory for which there is a plan."""
-        return self.constant.total + self.cost_of(self.planner.smallest[1]).peak_bytes
+        return self.constant.total + self._least[1].peak_bytes
+
+    @property
+    def _least(self) -> tuple[list[PlanSegment], StepCost]:
+        """The plan of least memory, and what its step costs."""
+        if self._found_least is None:
+            segments = self.planner.smallest[1]
+            self._found_least = segments, self.cost_of(segments)
+        return self._found_least
 
     def cost_of(self, segments: Sequence[PlanSegment]) -> StepCost:
         """Of a whole step by these segments, beyond the constant bytes."""
+        return self._step_cost(simulate(self.chain, segments), segments)
+
+    def _step_cost(self, simulated: Simulated, segments: Sequence[PlanSegment]) -> StepCost:
         blocks = [self.measured[place] for place in self.signatures]
-        return planned_step(blocks, segments, simulate(self.chain, segments), self.outside)
+        return planned_step(blocks, segments, simulated, self.outside)
 
     def fastest(self, memory_bytes: int) -> tuple[list[PlanSegment], StepCost]:
         """The fastest plan whose whole step fits; raises Infeasible, with the smallest step in bytes."""
         around = max(self.outside.forward_bytes, self.outside.backward_bytes)
         left = memory_bytes - self.constant.total - around
         for _ in range(CORRECTIONS):
-            segments = self._segments(left, memory_bytes)
+            try:
+                segments = self.planner.fastest(left)
+            except Infeasible:  # what lies around the chain was taken at its largest, which may not be while it peaks
+                return self._smallest(memory_bytes)
             cost = self.cost_of(segments)
             over = self.constant.total + cost.peak_bytes - memory_bytes
             if over <= 0:
                 return segments, cost
             left -= max(over, left // 20)  # the head, not a block, is at the peak
-        segments = self._smallest(memory_bytes)
-        return segments, self.cost_of(segments)
+        return self._smallest(memory_bytes)
 
-    def _segments(self, chain_bytes: int, memory_bytes: int) -> list[PlanSegment]:
-        try:
-            return self.planner.fastest(chain_bytes)
-        except Infeasible:  # what lies around the chain was taken at its largest, which may not be while it peaks
-            return self._smallest(memory_bytes)
-
-    def _smallest(self, memory_bytes: int) -> list[PlanSegment]:
+    def _smallest(self, memory_bytes: int) -> tuple[list[PlanSegment], StepCost]:
         if self.smallest_bytes > memory_bytes:
             raise Infeasible(memory_bytes, self.smallest_bytes)
-        return self.planner.smallest[1]
+        return self._least
 
     def curve(self) -> tuple[CurvePoint, ...]:
         """Peaks and times of whole steps, from the smallest plan to keeping all, each faster than all smaller."""
-        out, plain = self.outside, self.plain
-        around, floor = max(out.forward_bytes, out.backward_bytes), max(out.start_peak_bytes, out.tail_peak_bytes)
+        least, plain = self.smallest_bytes - self.constant.total, self.plain
+        costs = [self._step_cost(*found) for found in self.planner.samples()]
+        points = front((cost.peak_bytes, cost.seconds) for cost in costs if cost.peak_bytes >= least)
         return tuple(
-            CurvePoint(
-                memory_bytes=self.constant.total + max(floor, around + size),
-                time_ratio=(out.seconds + seconds) / plain.seconds,
-            )
-            for size, seconds in self.planner.curve()
+            CurvePoint(memory_bytes=self.constant.total + peak, time_ratio=seconds / plain.seconds)
+            for peak, seconds in points
         )
 
 
@@ -133,7 +140,7 @@ def facts_of(model: nn.Module, step: Step, optimizer: str | Optimizer) -> Facts:
         batch=batch_text(step.inputs),
         device=device_of(model, step.batch),
         dtype=_dtype_name(floating[0] if floating else torch.get_default_dtype()),
-        autocast=step.autocast,
+        autocast=None if step.autocast is None else autocast_name(step.autocast),
         optimizer=optimizer_name(optimizer),
     )
 
@@ -149,8 +156,20 @@ def _dtype_name(dtype: torch.dtype) -> str:
 
 
 def chain_of(model: nn.Module, step: Step, blocks: Any) -> Chain:
-    """The chain to plan; empty where there is none."""
-    return find_chain(model, step.forward, blocks)
+    """The chain to plan; empty where there is none. Frozen blocks at its beginning keep nothing: they are left out."""
+    chain = find_chain(model, step.forward, blocks)
+    frozen = sum(1 for _ in itertools.takewhile(_is_frozen, chain.blocks))
+    if not frozen or input_needs_gradient(model, step, named_modules(chain), chain.layouts[-1]):
+        return chain
+    until = chain.names[frozen - 1]
+    reason = (
+        f"{chain.names[0]} to {until}: {frozen} blocks, frozen, with nothing trained before them: they keep nothing"
+    )
+    return Chain(chain.blocks[frozen:], chain.names[frozen:], chain.layouts[frozen:], (reason, *chain.left_alone))
+
+
+def _is_frozen(block: Sequence[nn.Module]) -> bool:
+    return not any(parameter.requires_grad for module in block for parameter in module.parameters())
 
 
 def study(
@@ -172,6 +191,7 @@ def study(
         facts.device,
         outside.autocast.again,
         within_seconds,
+        outside.input_needs_gradient,
     )
     if outside.autocast.enabled and facts.autocast is None and outside.autocast.dtype is not None:
         facts = Facts(**{**vars(facts), "autocast": _dtype_name(outside.autocast.dtype)})

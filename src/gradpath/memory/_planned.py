@@ -231,7 +231,7 @@ def _module(model: nn.Module, name: str) -> nn.Module:
 
 def _warn_of_a_larger_model(model: nn.Module, plan: Plan) -> None:
     held, planned = sum(parameter.nbytes for parameter in model.parameters()), plan.predicted.parameters
-    if held > 1.05 * planned:
+    if planned and held > 1.05 * planned:  # a plan made by hand may not say
         warnings.warn(
             f"planned for {plan.name} with {memory(planned)} of parameters, applied to a {type(model).__name__} with "
             f"{memory(held)}: it needs more memory than planned; make the plan for this model with gp.plan",

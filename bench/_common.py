@@ -42,6 +42,20 @@ def ratios(a: Callable[[], Any], b: Callable[[], Any], pairs: int, clock: Clock 
     }
 
 
+def spread(found: list[float]) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(found), 3),
+        "lowest": round(min(found), 3),
+        "highest": round(max(found), 3),
+    }
+
+
+def high_water_bytes() -> int:
+    """VmHWM of this process (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def keep(name: str, result: dict[str, Any]) -> None:
     """Print a result and write it to bench/results/NAME.json."""
     about = machine(torch.device("cpu")).to_dict() | {"gradpath": gradpath.__version__}

@@ -16,16 +16,14 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _common import keep, seconds
+from _common import high_water_bytes, keep, seconds, spread
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
@@ -91,11 +89,6 @@ def _copies(net: Network) -> int:
     return sum(value.nbytes for block in net.blocks() for value in Snapshot(modules_of(block)).values)
 
 
-def peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def fresh_peak(kind: str, **environment: str) -> int:
     """In a process of its own."""
     done = subprocess.run(
@@ -107,11 +100,11 @@ def fresh_peak(kind: str, **environment: str) -> int:
 
 def print_peak(kind: str) -> None:
     torch.nn.functional.conv2d(torch.zeros(1, 3, 8, 8), torch.zeros(3, 3, 3, 3))  # what torch loads once
-    before = peak_bytes()
+    before = high_water_bytes()
     step = Step(kind)
     step()
     step()
-    print(peak_bytes() - before)
+    print(high_water_bytes() - before)
 
 
 def batches_counted(kind: str) -> int:
@@ -126,16 +119,8 @@ def rounds_of(count: int) -> dict[str, Any]:
     for step in steps.values():
         step()
     times = [{kind: seconds(step) for kind, step in steps.items()} for _ in range(count)]
-    return {f"{a} / {b}": _ratios([t[a] / t[b] for t in times]) for a, b in AGAINST} | {
+    return {f"{a} / {b}": spread([t[a] / t[b] for t in times]) for a, b in AGAINST} | {
         "least_seconds": {kind: round(min(t[kind] for t in times), 3) for kind in KINDS}
-    }
-
-
-def _ratios(found: list[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(found), 3),
-        "lowest": round(min(found), 3),
-        "highest": round(max(found), 3),
     }
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _common import keep, seconds
+from _common import high_water_bytes, keep, seconds, spread
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint_sequential
 
@@ -150,14 +149,6 @@ def rounds_of(bench: Bench, calls: dict[str, Callable[[Tensor], Tensor]]) -> dic
     }
 
 
-def spread(found: list[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(found), 3),
-        "lowest": round(min(found), 3),
-        "highest": round(max(found), 3),
-    }
-
-
 def resident(given: argparse.Namespace, which: str) -> int:
     """VmHWM's growth in a process of its own; `which` is 'plain' or a plan's file."""
     command = [sys.executable, __file__, given.net, "--batch", str(given.batch), "--size", str(given.size)]
@@ -177,11 +168,6 @@ def print_resident(given: argparse.Namespace) -> None:
     bench.step(call)
     bench.step(call)
     print(high_water_bytes() - before)
-
-
-def high_water_bytes() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:

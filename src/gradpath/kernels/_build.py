@@ -35,7 +35,7 @@ from functools import cache
 from pathlib import Path
 
 from gradpath.errors import KernelError, UserError, first_line
-from gradpath.record import write_whole
+from gradpath.record import user_cache, write_whole
 
 COMPILERS = ("g++", "clang++", "c++")  # tried in this order; the variable CXX goes first
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
@@ -79,13 +79,7 @@ def find_compiler() -> Path:
 
 def cache_folder() -> Path:
     """Where binaries are kept between processes: the user's cache folder as the system has it."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "gradpath" / "kernels"
+    return user_cache("kernels")
 
 
 def _load(source: Path, compiler: Path, flags: tuple[str, ...]) -> ctypes.CDLL:

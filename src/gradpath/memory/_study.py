@@ -61,7 +61,12 @@ class Study:
     @property
     def chain(self) -> list[BlockCost]:
         """The cost of each block."""
-        return [self.measured[place].cost for place in self.signatures]
+        return [block.cost for block in self.blocks]
+
+    @property
+    def blocks(self) -> list[Measured]:
+        """What was measured for each block."""
+        return [self.measured[place] for place in self.signatures]
 
     @property
     def planner(self) -> Planner:
@@ -73,7 +78,7 @@ class Study:
     @property
     def plain(self) -> StepCost:
         """Keeping everything, by plain autograd."""
-        return plain_step([self.measured[place] for place in self.signatures], self.outside)
+        return plain_step(self.blocks, self.outside)
 
     @property
     def keep_all_bytes(self) -> int:
@@ -97,8 +102,7 @@ class Study:
         return self._step_cost(simulate(self.chain, segments), segments)
 
     def _step_cost(self, simulated: Simulated, segments: Sequence[PlanSegment]) -> StepCost:
-        blocks = [self.measured[place] for place in self.signatures]
-        return planned_step(blocks, segments, simulated, self.outside)
+        return planned_step(self.blocks, segments, simulated, self.outside)
 
     def fastest(self, memory_bytes: int) -> tuple[list[PlanSegment], StepCost]:
         """The fastest plan whose whole step fits; raises Infeasible, with the smallest step in bytes."""

@@ -4,6 +4,7 @@ from gradpath.record._base import SCHEMA_VERSION as SCHEMA_VERSION
 from gradpath.record._base import Record as Record
 from gradpath.record._base import read as read
 from gradpath.record._base import write_whole as write_whole
+from gradpath.record._cache import user_cache as user_cache
 from gradpath.record._circuit import CircuitRecord as CircuitRecord
 from gradpath.record._circuit import Node as Node
 from gradpath.record._circuit import Step as Step

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gradpath.errors import UserError
-from gradpath.record import write_whole
+from gradpath.record import user_cache, write_whole
 from gradpath.training._data._listing import Listing
 
 _WORK, _A_DAY = ".decoding-", 86400.0  # seconds
@@ -26,13 +25,7 @@ _SHARE_OF_DISK = 0.25  # of the free space is what one data set may take
 
 def cache_folder() -> Path:
     """Where decoded images are kept between runs: the user's cache folder as the system has it."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "gradpath" / "images"
+    return user_cache("images")
 
 
 def key(listing: Listing, image_size: int | None) -> str:

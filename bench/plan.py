@@ -32,7 +32,7 @@ from torch.utils.checkpoint import checkpoint_sequential
 
 import gradpath as gp
 from gradpath.kernels import norm_passes
-from gradpath.memory._peak import growth
+from gradpath.memory._measuring._peak import growth
 from gradpath.record import Plan
 
 CPU = torch.device("cpu")

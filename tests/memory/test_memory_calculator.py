@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradpath.errors import UserError
-from gradpath.memory._calculator import (
+from gradpath.memory._planning._calculator import (
     depth_for_memory,
     extra_forwards,
     fewest_forwards,
@@ -16,8 +16,8 @@ from gradpath.memory._calculator import (
     memory_for_depth,
     time_ratio,
 )
-from gradpath.memory._planner import Planner
-from gradpath.memory._simulate import simulate
+from gradpath.memory._planning._planner import Planner
+from gradpath.memory._planning._simulate import simulate
 from memory.chains import cost
 
 # blocks, tape, fewest units for 1, 2, 3 and 5 extra forwards of every block

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import gradpath as gp
 from gradpath.errors import PlanError
-from gradpath.memory._chain import find_chain
+from gradpath.memory._blocks._chain import find_chain
 
 
 def conv(channels_in: int, channels_out: int = 4) -> nn.Conv2d:

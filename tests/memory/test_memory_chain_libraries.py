@@ -9,8 +9,8 @@ import torch
 from plans import grid, plan_of
 from torch import Tensor, nn
 
-from gradpath.memory._chain import find_chain
-from gradpath.memory._planned import apply_plan
+from gradpath.memory._blocks._chain import find_chain
+from gradpath.memory._running._planned import apply_plan
 from sweep.libraries import load, load_torchvision
 
 pytestmark = pytest.mark.slow

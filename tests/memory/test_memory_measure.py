@@ -13,14 +13,15 @@ from torch import nn
 
 import gradpath as gp
 from gradpath.errors import PlanError, UserError
-from gradpath.memory import _budget, _optimizer, _peak
+from gradpath.memory import _budget
 from gradpath.memory._as_found import gradients_allocated, left_as_found
-from gradpath.memory._clock import best_of_rounds
-from gradpath.memory._measure import _monotone, measure_block, measure_chain
-from gradpath.memory._outside import measure_outside
-from gradpath.memory._planned import moves_of
-from gradpath.memory._signature import Layout, signature
-from gradpath.memory._step import Step, batch_size, batch_text, device_of, resized
+from gradpath.memory._blocks._signature import Layout, signature
+from gradpath.memory._measuring import _optimizer, _peak
+from gradpath.memory._measuring._clock import best_of_rounds
+from gradpath.memory._measuring._measure import _monotone, measure_block, measure_chain
+from gradpath.memory._measuring._outside import measure_outside
+from gradpath.memory._measuring._step import Step, batch_size, batch_text, device_of, resized
+from gradpath.memory._running._planned import moves_of
 
 CPU = torch.device("cpu")
 FLOAT = 4

@@ -17,13 +17,14 @@ import gradpath as gp
 from gradpath import units
 from gradpath.errors import MemoryBudgetError, PlanError, UserError
 from gradpath.kernels import norm_passes
-from gradpath.memory import _closed_loop, _layers, apply_plan, plan
+from gradpath.memory import _closed_loop, apply_plan, plan
 from gradpath.memory._closed_loop import measured_step
-from gradpath.memory._layers import layers_of_chain
-from gradpath.memory._peak import growth
+from gradpath.memory._measuring import _layers
+from gradpath.memory._measuring._layers import layers_of_chain
+from gradpath.memory._measuring._peak import growth
+from gradpath.memory._measuring._step import Step
 from gradpath.memory._predict import Constant, constant_of
 from gradpath.memory._record import plan_of
-from gradpath.memory._step import Step
 from gradpath.memory._study import chain_of, named_modules, study
 from gradpath.record import Plan
 

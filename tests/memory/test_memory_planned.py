@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import gradpath as gp
 from gradpath.errors import PlanError
-from gradpath.memory._chain import find_chain
-from gradpath.memory._planned import apply_plan
+from gradpath.memory._blocks._chain import find_chain
+from gradpath.memory._running._planned import apply_plan
 
 NETS: dict[str, dict[str, Any]] = {
     "post": {"name": "resnet-20", "width": 4},

@@ -12,8 +12,8 @@ from plans import grid, plan_of
 from torch import nn
 
 import gradpath as gp
-from gradpath.memory._chain import find_chain
-from gradpath.memory._planned import apply_plan
+from gradpath.memory._blocks._chain import find_chain
+from gradpath.memory._running._planned import apply_plan
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from gradpath.memory._chain_costs import ChainCosts
-from gradpath.memory._grouping import group
-from gradpath.memory._planner import Infeasible, Planner, curve, fastest
-from gradpath.memory._read_back import LONGEST
-from gradpath.memory._simulate import simulate
+from gradpath.memory._planning._chain_costs import ChainCosts
+from gradpath.memory._planning._grouping import equal_bytes, group
+from gradpath.memory._planning._planner import Infeasible, Planner, curve, fastest
+from gradpath.memory._planning._read_back import LONGEST
+from gradpath.memory._planning._simulate import simulate
 from gradpath.record import BACKWARD
 from memory.chains import bottleneck, cost, every_plan, random_chain, resnet
 
@@ -81,6 +81,15 @@ def test_promises_on_random_chains():
 def test_promises_on_many_random_chains():
     for seed in range(1_000, 1_500):
         check_promises(seed, 60)
+
+
+@pytest.mark.parametrize("heavy", [0, 14, 29])
+def test_one_block_that_holds_nearly_all_bytes_is_cut_off(heavy):
+    sizes = np.ones(30)
+    sizes[heavy] = 1e9
+    cuts = equal_bytes(sizes, 0, 30, 4)
+    assert cuts[0] == 0 and cuts[-1] == 30 and cuts == sorted(set(cuts))
+    assert max(np.diff(cuts)) <= 15  # of so many blocks the next level has to make super-blocks
 
 
 @pytest.mark.parametrize("relu", [False, True])

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 import gradpath as gp
 from gradpath.errors import PlanError
-from gradpath.memory._module_moves import ModuleMoves
-from gradpath.memory._planned import moves_of
-from gradpath.memory._run import Work
+from gradpath.memory._running._module_moves import ModuleMoves
+from gradpath.memory._running._planned import moves_of
+from gradpath.memory._running._run import Work
 
 WIDTH = 5
 

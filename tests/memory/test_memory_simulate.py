@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradpath.memory._simulate import ScheduleError, simulate
+from gradpath.memory._planning._simulate import ScheduleError, simulate
 from gradpath.record import BACKWARD
 from memory.chains import cost, single
 

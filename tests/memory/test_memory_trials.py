@@ -11,8 +11,8 @@ from torch import nn
 
 import gradpath as gp
 from gradpath.errors import PlanError
-from gradpath.memory import _measure, _peak
-from gradpath.memory._peak import metered
+from gradpath.memory._measuring import _measure, _peak
+from gradpath.memory._measuring._peak import metered
 
 FAST = {"within_seconds": 0.0, "layers": False}
 CPU = torch.device("cpu")

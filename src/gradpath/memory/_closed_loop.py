@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from gradpath.memory._as_found import gradients_allocated, left_as_found
-from gradpath.memory._peak import metered
-from gradpath.memory._planned import apply_plan
-from gradpath.memory._planner import Infeasible
+from gradpath.memory._measuring._peak import metered
+from gradpath.memory._measuring._step import Step
+from gradpath.memory._planning._planner import Infeasible
 from gradpath.memory._record import record_of
-from gradpath.memory._step import Step
+from gradpath.memory._running._planned import apply_plan
 from gradpath.memory._study import Study
 from gradpath.record import MeasuredStep, Plan
 

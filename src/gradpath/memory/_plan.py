@@ -10,14 +10,14 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from gradpath.memory._blocks._chain import Chain, check_plannable
 from gradpath.memory._budget import Asked, budget_bytes
-from gradpath.memory._chain import Chain, check_plannable
 from gradpath.memory._closed_loop import checked, measured_step
-from gradpath.memory._layers import layers_of_chain, layers_of_model
-from gradpath.memory._planned import plain_of
+from gradpath.memory._measuring._layers import layers_of_chain, layers_of_model
+from gradpath.memory._measuring._step import Step, batch_size
 from gradpath.memory._predict import constant_of
 from gradpath.memory._record import plan_of
-from gradpath.memory._step import Step, batch_size
+from gradpath.memory._running._planned import plain_of
 from gradpath.memory._study import Facts, chain_of, does_not_fit, facts_of, held_bytes, named_modules, study
 from gradpath.record import CurvePoint, LayerBytes, Plan
 

@@ -9,11 +9,11 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from gradpath.memory._measure import Measured
-from gradpath.memory._optimizer import optimizer_bytes
-from gradpath.memory._outside import Outside
-from gradpath.memory._simulate import Simulated
-from gradpath.memory._step import tensors_of
+from gradpath.memory._measuring._measure import Measured
+from gradpath.memory._measuring._optimizer import optimizer_bytes
+from gradpath.memory._measuring._outside import Outside
+from gradpath.memory._measuring._step import tensors_of
+from gradpath.memory._planning._simulate import Simulated
 from gradpath.record import BACKWARD, PlanSegment, StepBytes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradpath.memory._budget import Asked
-from gradpath.memory._planner import Infeasible
+from gradpath.memory._planning._planner import Infeasible
 from gradpath.memory._predict import StepCost
 from gradpath.memory._study import Study, does_not_fit
 from gradpath.record import Plan, PlanSegment

@@ -11,15 +11,15 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gradpath.errors import MemoryBudgetError, PlanError, UserError
+from gradpath.memory._blocks._chain import check_plannable
 from gradpath.memory._budget import Asked, budget_bytes
-from gradpath.memory._chain import check_plannable
 from gradpath.memory._closed_loop import checked
-from gradpath.memory._optimizer import optimizer_bytes
-from gradpath.memory._planned import plain_of
-from gradpath.memory._planner import Infeasible, Planner
+from gradpath.memory._measuring._optimizer import optimizer_bytes
+from gradpath.memory._measuring._step import Step, batch_size, resized
+from gradpath.memory._planning._planner import Infeasible, Planner
 from gradpath.memory._predict import Constant
 from gradpath.memory._record import plan_of
-from gradpath.memory._step import Step, batch_size, resized
+from gradpath.memory._running._planned import plain_of
 from gradpath.memory._study import Study, chain_of, does_not_fit, held_bytes, study
 from gradpath.nets import build, resolve
 from gradpath.record import NetSpec, Plan

@@ -13,16 +13,16 @@ from torch.optim import Optimizer
 
 from gradpath.errors import MemoryBudgetError
 from gradpath.kernels import norm_passes
-from gradpath.memory._chain import Chain, find_chain
-from gradpath.memory._measure import Measured, measure_chain
-from gradpath.memory._optimizer import optimizer_name
-from gradpath.memory._outside import Outside, input_needs_gradient, measure_outside
-from gradpath.memory._planned import moves_of
-from gradpath.memory._planner import Infeasible, Planner, front
+from gradpath.memory._blocks._chain import Chain, find_chain
+from gradpath.memory._blocks._signature import Layout
+from gradpath.memory._measuring._measure import Measured, measure_chain
+from gradpath.memory._measuring._optimizer import optimizer_name
+from gradpath.memory._measuring._outside import Outside, input_needs_gradient, measure_outside
+from gradpath.memory._measuring._step import Step, autocast_name, batch_text, device_of
+from gradpath.memory._planning._planner import Infeasible, Planner, front
+from gradpath.memory._planning._simulate import Simulated, simulate
 from gradpath.memory._predict import Constant, StepCost, constant_of, plain_step, planned_step
-from gradpath.memory._signature import Layout
-from gradpath.memory._simulate import Simulated, simulate
-from gradpath.memory._step import Step, autocast_name, batch_text, device_of
+from gradpath.memory._running._planned import moves_of
 from gradpath.nets import Network, NormPasses, TorchPasses, spec_name
 from gradpath.record import BlockCost, CurvePoint, PlanSegment
 from gradpath.units import memory as text_of

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradpath.memory._chain_costs import ChainCosts
-from gradpath.memory._grouping import redo_table
-from gradpath.memory._read_back import backward, forward, made, read
-from gradpath.memory._redo_table import Slots, Times, least
-from gradpath.memory._spans import Ints, Region
+from gradpath.memory._planning._chain_costs import ChainCosts
+from gradpath.memory._planning._grouping import redo_table
+from gradpath.memory._planning._read_back import backward, forward, made, read
+from gradpath.memory._planning._redo_table import Slots, Times, least
+from gradpath.memory._planning._spans import Ints, Region
 from gradpath.record import PlanSegment
 
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from gradpath.memory._as_found import left_as_found
-from gradpath.memory._chain import Chain
-from gradpath.memory._outside import Stub
-from gradpath.memory._peak import metered
-from gradpath.memory._signature import Layout, signature
-from gradpath.memory._step import Step, device_of, tensors_of
+from gradpath.memory._blocks._chain import Chain
+from gradpath.memory._blocks._signature import Layout, signature
+from gradpath.memory._measuring._outside import Stub
+from gradpath.memory._measuring._peak import metered
+from gradpath.memory._measuring._step import Step, device_of, tensors_of
 from gradpath.record import LayerBytes
 
 MOST_ROWS = 2_000

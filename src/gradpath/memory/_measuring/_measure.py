@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gradpath.memory._as_found import left_as_found
-from gradpath.memory._clock import Stopwatch, best_of_rounds
-from gradpath.memory._peak import metered
-from gradpath.memory._signature import Layout, signature
+from gradpath.memory._blocks._signature import Layout, signature
+from gradpath.memory._measuring._clock import Stopwatch, best_of_rounds
+from gradpath.memory._measuring._peak import metered
 from gradpath.nets import Moves
 from gradpath.record import BlockCost, ModeCost
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from gradpath.errors import GradpathError
-from gradpath.memory._chain_costs import ChainCosts
-from gradpath.memory._first_pass import FirstPass
-from gradpath.memory._read_back import joined, made
-from gradpath.memory._simulate import Simulated, simulate
+from gradpath.memory._planning._chain_costs import ChainCosts
+from gradpath.memory._planning._first_pass import FirstPass
+from gradpath.memory._planning._read_back import joined, made
+from gradpath.memory._planning._simulate import Simulated, simulate
 from gradpath.record import BACKWARD, BlockCost, PlanSegment
 
 SUPER_BLOCKS, CURVE_SUPER_BLOCKS, SLOTS = 64, 48, 300

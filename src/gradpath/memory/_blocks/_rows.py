@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from gradpath.errors import PlanError
-from gradpath.memory._calls import Call, Calls, Token
+from gradpath.memory._blocks._calls import Call, Calls, Token
 
 Blocks = str | nn.Module | Sequence[str | nn.Module] | None
 Group = list[Call]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradpath.memory._chain_costs import ChainCosts
-from gradpath.memory._redo_table import RedoTable
-from gradpath.memory._spans import Region
+from gradpath.memory._planning._chain_costs import ChainCosts
+from gradpath.memory._planning._redo_table import RedoTable
+from gradpath.memory._planning._spans import Region
 from gradpath.record import BACKWARD, KEEPS_INPUT, PlanMove, PlanSegment, TapeMode
 
 Moves = tuple[PlanMove, ...]

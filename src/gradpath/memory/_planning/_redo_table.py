@@ -20,8 +20,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from gradpath.memory._chain_costs import ChainCosts, Floats
-from gradpath.memory._spans import Ints, Region, Spans
+from gradpath.memory._planning._chain_costs import ChainCosts, Floats
+from gradpath.memory._planning._spans import Ints, Region, Spans
 
 Times = NDArray[np.float32]
 Choice = tuple[Region | None, int]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 
 from gradpath.errors import PlanError
-from gradpath.memory._module_moves import ModuleMoves
+from gradpath.memory._running._module_moves import ModuleMoves
 from gradpath.nets import Moves
 from gradpath.record import BACKWARD, PlanSegment
 

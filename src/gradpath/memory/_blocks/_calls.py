@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._pytree import tree_leaves
 
-from gradpath.memory._routing import CALL
-from gradpath.memory._signature import Layout
+from gradpath.memory._blocks._routing import CALL
+from gradpath.memory._blocks._signature import Layout
 
 Token = tuple[int, int]
 """A tensor and how often it had been written to."""

@@ -15,10 +15,10 @@ from torch._compile import _disable_dynamo
 
 from gradpath.errors import PlanError
 from gradpath.kernels import norm_passes
-from gradpath.memory._chain import check_plannable
-from gradpath.memory._module_moves import ModuleMoves
-from gradpath.memory._routing import Routing
-from gradpath.memory._run import Work
+from gradpath.memory._blocks._chain import check_plannable
+from gradpath.memory._blocks._routing import Routing
+from gradpath.memory._running._module_moves import ModuleMoves
+from gradpath.memory._running._run import Work
 from gradpath.nets import LeanMoves, Moves, NormPasses, TorchPasses, form_of
 from gradpath.record import BACKWARD, Plan
 from gradpath.units import memory

@@ -14,10 +14,10 @@ from torch.utils._pytree import tree_leaves
 
 from gradpath.errors import PlanError, first_line
 from gradpath.memory._as_found import left_as_found
-from gradpath.memory._calls import Calls
-from gradpath.memory._routing import Routing
-from gradpath.memory._rows import Blocks, Row, best_rows, given_row
-from gradpath.memory._signature import Layout
+from gradpath.memory._blocks._calls import Calls
+from gradpath.memory._blocks._routing import Routing
+from gradpath.memory._blocks._rows import Blocks, Row, best_rows, given_row
+from gradpath.memory._blocks._signature import Layout
 from gradpath.nets import Network
 
 Run = Callable[[nn.Module], Any]

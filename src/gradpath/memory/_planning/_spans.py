@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradpath.memory._chain_costs import ChainCosts, Floats, Option
+from gradpath.memory._planning._chain_costs import ChainCosts, Floats, Option
 
 Ints = NDArray[np.int64]
 

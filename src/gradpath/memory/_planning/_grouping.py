@@ -7,8 +7,8 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from gradpath.memory._chain_costs import ChainCosts
-from gradpath.memory._redo_table import RedoTable
+from gradpath.memory._planning._chain_costs import ChainCosts
+from gradpath.memory._planning._redo_table import RedoTable
 
 
 def redo_table(costs: ChainCosts, unit: float, slots: int, limit: int) -> RedoTable:
@@ -43,7 +43,7 @@ def group(costs: ChainCosts, start: int, stop: int, limit: int) -> list[int]:
         at += length
     sizes = costs.x[1:]
     if len(runs) > limit:
-        return _equal_bytes(sizes, start, stop, limit)
+        return equal_bytes(sizes, start, stop, limit)
     spare = limit - len(runs)
     total = float(sizes[start:stop].sum())
     cuts = [start]
@@ -53,8 +53,10 @@ def group(costs: ChainCosts, start: int, stop: int, limit: int) -> list[int]:
     return cuts
 
 
-def _equal_bytes(sizes: Sequence[float] | np.ndarray, start: int, stop: int, limit: int) -> list[int]:
-    """Cuts at equal shares of the bytes, each super-block of at least one block."""
-    upto = np.cumsum(sizes[start:stop])
+def equal_bytes(sizes: Sequence[float] | np.ndarray, start: int, stop: int, limit: int) -> list[int]:
+    """Cuts at equal shares of the bytes and of the blocks, half of each: one block may hold nearly all bytes, and a
+    super-block of all others would not become smaller from level to level."""
+    bytes_each = np.asarray(sizes[start:stop])
+    upto = np.cumsum(bytes_each / bytes_each.mean() + 1)
     ends = np.searchsorted(upto, upto[-1] * np.arange(1, limit) / limit) + 1
     return [start, *sorted({int(end) + start for end in ends if 0 < end < stop - start}), stop]

@@ -1,0 +1,1 @@
+"""What one block of each kind, and what surrounds the blocks, costs in time and bytes."""

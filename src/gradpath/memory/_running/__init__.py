@@ -1,0 +1,1 @@
+"""Training by a plan: the flat loop over segments, and the module that runs it."""

@@ -2,6 +2,10 @@
 
 from gradpath.kernels._choose import Chosen as Chosen
 from gradpath.kernels._choose import norm_passes as norm_passes
+from gradpath.kernels._dense_form import is_our_layer as is_our_layer
+from gradpath.kernels._dense_form import library_layers as library_layers
+from gradpath.kernels._dense_moves import DenseMoves as DenseMoves
+from gradpath.kernels._dense_moves import dense_moves as dense_moves
 from gradpath.kernels._fuse import fuse as fuse
 from gradpath.kernels._fuse import fused_modules as fused_modules
 from gradpath.kernels._norm_passes import FusedPasses as FusedPasses

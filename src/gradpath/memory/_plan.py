@@ -18,7 +18,17 @@ from gradpath.memory._measuring._step import Step, batch_size
 from gradpath.memory._predict import constant_of
 from gradpath.memory._record import plan_of
 from gradpath.memory._running._planned import plain_of
-from gradpath.memory._study import Facts, chain_of, does_not_fit, facts_of, held_bytes, named_modules, study
+from gradpath.memory._study import (
+    Facts,
+    best_for,
+    chain_of,
+    does_not_fit,
+    facts_of,
+    held_bytes,
+    named_modules,
+    study,
+    ways_of,
+)
 from gradpath.record import CurvePoint, LayerBytes, Plan
 
 
@@ -70,15 +80,17 @@ def plan(
     chain = chain_of(model, how, blocks)
     if not chain.blocks:
         return _unplanned(model, how, chain, facts, optimizer, memory, layers, started)
-    known = study(model, how, chain, optimizer, within_seconds, backend)
-    asked = budget_bytes(memory, known.keep_all_bytes, held_bytes(model), facts.device)
+    ways = ways_of(chain, facts.device, backend)
+    studies = [study(model, how, way, optimizer, within_seconds / len(ways), kind) for way, kind in ways]
+    asked = budget_bytes(memory, studies[0].keep_all_bytes, held_bytes(model), facts.device)
+    known = best_for(asked, studies)
     made = plan_of(known, memory, asked, samples)
     if check:
         made = checked(made, known, model, how)
     table: tuple[LayerBytes, ...] = ()
     if layers:
-        named = named_modules(chain)
-        table = layers_of_chain(model, how, chain, named, known.signatures, known.outside.autocast.again)
+        named = named_modules(known.found)
+        table = layers_of_chain(model, how, known.found, named, known.signatures, known.outside.autocast.again)
     return dataclasses.replace(made, layers=table, plan_seconds=time.perf_counter() - started)
 
 

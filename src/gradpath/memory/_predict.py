@@ -74,7 +74,7 @@ def planned_step(chain: Sequence[Measured], segments: Sequence[PlanSegment], sim
     moves = np.array(sim.live_bytes)
     moves[:forward] += out.forward_bytes
     moves[forward:] += out.backward_bytes
-    if last.full_holds_output and segments[-1].forward[-1][1] == "full":
+    if segments[-1].forward[-1][1] in last.holding_output:
         own = [mode for _, mode, _ in segments[-1].backward].index(BACKWARD)
         moves[forward : forward + own + 1] += last.cost.output_bytes
     mask = last.cost.output_bytes if last.cost.ends_in_relu else 0  # the head's own storage, held for the backward

@@ -33,7 +33,7 @@ def record_of(known: Study, segments: list[PlanSegment], cost: StepCost, asked: 
         kernels=known.kernels,
         asked=str(asked),
         memory_bytes=memory_bytes,
-        blocks=known.names,
+        blocks=known.found.names,
         signatures=known.signatures,
         costs=tuple(one.cost for one in known.measured),
         segments=tuple(segments),
@@ -45,5 +45,5 @@ def record_of(known: Study, segments: list[PlanSegment], cost: StepCost, asked: 
         curve=known.curve(),
         live_bytes=tuple(around + live for live in cost.live_bytes),
         plan_seconds=0.0,
-        left_alone=known.left_alone,
+        left_alone=known.found.left_alone,
     )

@@ -15,12 +15,12 @@ from gradpath.memory._blocks._chain import check_plannable
 from gradpath.memory._budget import Asked, budget_bytes
 from gradpath.memory._closed_loop import checked
 from gradpath.memory._measuring._optimizer import optimizer_bytes
-from gradpath.memory._measuring._step import Step, batch_size, resized
+from gradpath.memory._measuring._step import Step, batch_size, device_of, resized
 from gradpath.memory._planning._planner import Infeasible, Planner
 from gradpath.memory._predict import Constant
 from gradpath.memory._record import plan_of
 from gradpath.memory._running._planned import plain_of
-from gradpath.memory._study import Study, chain_of, does_not_fit, held_bytes, study
+from gradpath.memory._study import Study, chain_of, does_not_fit, held_bytes, study, ways_of
 from gradpath.nets import build, resolve
 from gradpath.record import NetSpec, Plan
 
@@ -63,7 +63,8 @@ def largest_batch(
         chain = chain_of(model, how, blocks)
         if not chain.blocks:
             raise PlanError(f"the largest batch: {'; '.join(chain.left_alone)}")
-        return study(model, how, chain, optimizer, MEASURING), how
+        ((way, kind), *_) = ways_of(chain, device_of(model, batch))
+        return study(model, how, way, optimizer, MEASURING, kind), how
 
     low, high, guess = 0, 0, batch_size(batch)
     best: tuple[Study, Step] | None = None
@@ -246,9 +247,10 @@ class _Ruler:
             field.name: getattr(self.known.constant, field.name) + (blocks - 2) * getattr(self.more, field.name)
             for field in dataclasses.fields(Constant)
         }
+        names = tuple(f"stages.{stage}.{index}" for stage in range(self.stages) for index in range(blocks))
         made = dataclasses.replace(
             self.known,
-            names=tuple(f"stages.{stage}.{index}" for stage in range(self.stages) for index in range(blocks)),
+            found=dataclasses.replace(self.known.found, names=names),
             signatures=signatures,
             constant=Constant(**grown),
             _planner=None,

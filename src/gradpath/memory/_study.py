@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from gradpath.errors import MemoryBudgetError
 from gradpath.kernels import norm_passes
 from gradpath.memory._blocks._chain import Chain, find_chain
+from gradpath.memory._blocks._dense import with_dense_stages
 from gradpath.memory._blocks._signature import Layout
 from gradpath.memory._measuring._measure import Measured, measure_chain
 from gradpath.memory._measuring._optimizer import optimizer_name
@@ -48,13 +49,12 @@ class Study:
     """A chain between a stem and a head, measured."""
 
     facts: Facts
-    names: tuple[str, ...]
+    found: Chain
     signatures: tuple[int, ...]
     measured: tuple[Measured, ...]
     outside: Outside
     constant: Constant
     kernels: str
-    left_alone: tuple[str, ...] = ()
     _planner: Planner | None = field(default=None, repr=False)
     _found_least: tuple[list[PlanSegment], StepCost] | None = field(default=None, repr=False)
 
@@ -125,6 +125,13 @@ class Study:
             raise Infeasible(memory_bytes, self.smallest_bytes)
         return self._least
 
+    def standing(self, memory_bytes: int) -> tuple[bool, float]:
+        """Orders studies of one model: (whether nothing fits, time ratio of the fastest plan or else least bytes)."""
+        try:
+            return False, self.fastest(memory_bytes)[1].seconds / self.plain.seconds
+        except Infeasible:
+            return True, self.smallest_bytes
+
     def curve(self) -> tuple[CurvePoint, ...]:
         """Peaks and times of whole steps, from the smallest plan to keeping all, each faster than all smaller."""
         least, plain = self.smallest_bytes - self.constant.total, self.plain
@@ -176,6 +183,20 @@ def _is_frozen(block: Sequence[nn.Module]) -> bool:
     return not any(parameter.requires_grad for module in block for parameter in module.parameters())
 
 
+def ways_of(chain: Chain, device: torch.device, backend: str = "auto") -> list[tuple[Chain, str]]:
+    """How a chain can be run, each with its backend: with each dense block as one, where the backend has moves of its
+    own for it; and as it is. The first takes the least memory; on small images the second may be faster."""
+    if passes_for(chain, device, backend).name == TorchPasses.name:
+        return [(chain, backend)]
+    joined = with_dense_stages(chain)
+    return [(joined, backend)] if len(joined.blocks) == len(chain.blocks) else [(joined, backend), (chain, "torch")]
+
+
+def best_for(memory_bytes: int, studies: Sequence[Study]) -> Study:
+    """The study whose fastest plan is the fastest, else, where nothing fits, the one of least memory."""
+    return min(studies, key=lambda known: known.standing(memory_bytes))
+
+
 def study(
     model: nn.Module,
     step: Step,
@@ -200,7 +221,7 @@ def study(
     if outside.autocast.enabled and facts.autocast is None and outside.autocast.dtype is not None:
         facts = Facts(**{**vars(facts), "autocast": _dtype_name(outside.autocast.dtype)})
     constant = constant_of(model, optimizer, step.batch)
-    return Study(facts, chain.names, signatures, measured, outside, constant, passes.name, chain.left_alone)
+    return Study(facts, chain, signatures, measured, outside, constant, passes.name)
 
 
 def named_modules(chain: Chain) -> list[tuple[str, nn.Module]]:

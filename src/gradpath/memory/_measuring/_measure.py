@@ -36,8 +36,8 @@ class Measured:
     """Largest growth in the forward, beside input and what is kept."""
     plain_backward_bytes: int
     """Largest growth in the backward, beside what is kept and the incoming gradient."""
-    full_holds_output: bool
-    """Tapes of mode full hold the output's storage too: it matters where nothing else does, at the chain's end."""
+    holding_output: tuple[str, ...]
+    """Modes whose tapes hold the output's storage too: it matters where nothing else does, at the chain's end."""
 
 
 def measure_chain(
@@ -111,7 +111,8 @@ def measure_block(
             for mode in moves.modes
         ),
     )
-    return Measured(cost, plain.forward_bytes, plain.backward_bytes, "full" in seen and seen["full"].holds_output)
+    holding = tuple(mode for mode, one in seen.items() if one.holds_output)
+    return Measured(cost, plain.forward_bytes, plain.backward_bytes, holding)
 
 
 def _monotone(seconds: dict[str, float], modes: Sequence[str]) -> dict[str, float]:

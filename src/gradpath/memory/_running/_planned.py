@@ -17,6 +17,7 @@ from gradpath.errors import PlanError
 from gradpath.kernels import norm_passes
 from gradpath.memory._blocks._chain import check_plannable
 from gradpath.memory._blocks._routing import Routing
+from gradpath.memory._running._dense_stage import dense_stage
 from gradpath.memory._running._module_moves import ModuleMoves
 from gradpath.memory._running._run import Work
 from gradpath.nets import LeanMoves, Moves, NormPasses, TorchPasses, form_of
@@ -55,11 +56,16 @@ def plain_of(model: nn.Module) -> nn.Module:
 
 
 def moves_of(block: tuple[nn.Module, ...], passes: NormPasses | None = None) -> Moves:
-    """The moves of a block: the lean ones where its form is proved, with these norm passes, else autograd's."""
+    """The moves of a block: the lean ones where its form is proved, with these norm passes, else autograd's.
+
+    A dense block's own are taken with compiled norm passes alone: neither is bitwise plain autograd.
+    """
     form = form_of(block[0]) if len(block) == 1 else None
-    if form is None:
-        return ModuleMoves(block)
-    return cast("Moves", LeanMoves(form, passes or TorchPasses()))
+    if form is not None:
+        return cast("Moves", LeanMoves(form, passes or TorchPasses()))
+    compiled = passes is not None and passes.name != TorchPasses.name
+    stage = dense_stage(block) if compiled else None
+    return ModuleMoves(block) if stage is None else cast("Moves", stage)
 
 
 class PlannedModel(nn.Module):

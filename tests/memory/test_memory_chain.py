@@ -58,6 +58,21 @@ def test_our_nets_have_their_blocks():
         assert found.left_alone == ("stem: before the blocks", "head: after the blocks")
 
 
+def test_altered_nets_of_ours_are_proved_by_running_them():
+    """One that reads what is between its blocks is found out, though its class is known to run them in a row."""
+    net = gp.build("resnet-8", input_channels=4, input_size=8, width=4)
+    run = net.stages.forward
+    net.stages.forward = lambda x: run(x) + net.stages[0][0](x).mean()
+    with pytest.raises(PlanError, match="is called 2 times|uses what is between"):
+        chain_of(net)
+    seen: list[Tensor] = []
+    net = gp.build("resnet-8", input_channels=4, input_size=8, width=4)
+    net.stages[1].register_forward_hook(lambda module, args, out: seen.append(out))
+    net.stages[2].register_forward_hook(lambda module, args, out: out + seen.pop().mean())
+    with pytest.raises(PlanError, match="uses what is between"):
+        chain_of(net)
+
+
 class Stages(nn.Module):
     """As torchvision's and timm's ResNets: a stem of layers, stages that are sequences, a functional head."""
 

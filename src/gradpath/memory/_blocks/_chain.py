@@ -57,12 +57,13 @@ def find_chain(model: nn.Module, run: Run, blocks: Blocks = None) -> Chain:
     """
     check_plannable(model)
     calls, plain = _recorded(model, run)
+    ours = blocks is None and isinstance(model, Network)
     if blocks is None and isinstance(model, Network):
         blocks = list(model.blocks())
     rows = best_rows(calls)[:_CANDIDATES] if blocks is None else [given_row(model, calls, blocks)]
     reasons: list[str] = []
     for row in rows:
-        problem = _used_between(model, run, row, plain)
+        problem = "" if ours and _is_untouched(model) else _used_between(model, run, row, plain)
         if not problem:
             return _chain_of(model, calls, row, reasons)
         if blocks is not None:
@@ -128,6 +129,20 @@ def _used_between(model: nn.Module, run: Run, row: Row, plain: list[Tensor]) -> 
             close = len(again) == len(outputs) and all(map(_close, outputs, again))
             return "" if close else "the model computes something else each time, which is not to be told apart"
     return "the model uses what is between these blocks, its outputs are others without: give blocks= that it does not"
+
+
+def _is_untouched(model: nn.Module) -> bool:
+    """Whether one of our nets runs its blocks as it was written to, in a row: nobody hooks into them or replaced a
+    part. It saves the forward passes of a proof: 1.2 of 3.0 s for 999 blocks."""
+    if not isinstance(model, Network) or type(model) is not Network:
+        return False
+    around = [model.stages, *model.stages]
+    return all(type(module) is nn.Sequential for module in around) and not any(map(_is_altered, (model, *around)))
+
+
+def _is_altered(module: nn.Module) -> bool:
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in vars(module)
 
 
 def _run_only(row: Row, index: int, x: Tensor) -> Tensor:

@@ -43,13 +43,13 @@ def check_against_every_plan(seed: int) -> tuple[int, int]:
 
 
 def test_no_schedule_of_a_short_chain_is_faster():
-    found = [check_against_every_plan(seed) for seed in range(6)]
+    found = [check_against_every_plan(seed) for seed in range(3)]
     assert sum(optimal for _, optimal in found) >= 0.85 * sum(budgets for budgets, _ in found)
 
 
 @pytest.mark.slow
 def test_no_schedule_of_many_short_chains_is_faster():
-    found = [check_against_every_plan(seed) for seed in range(12, 200)]
+    found = [check_against_every_plan(seed) for seed in range(3, 200)]
     assert sum(optimal for _, optimal in found) >= 0.85 * sum(budgets for budgets, _ in found)
 
 
@@ -73,7 +73,7 @@ def check_promises(seed: int, longest: int) -> None:
 
 
 def test_promises_on_random_chains():
-    for seed in range(30):
+    for seed in range(12):
         check_promises(seed, 10)
 
 

@@ -174,6 +174,7 @@ def test_a_plan_prints_itself_in_a_line():
     assert repr(plan).startswith("Plan(Sequential at 8×3×16×16: ")
 
 
+@pytest.mark.slow
 def test_many_budgets_never_break_their_promise():
     model, inputs = residual(), batch()
     of_all = gp.plan(model, inputs, "100%", criterion=F.cross_entropy, **FAST)

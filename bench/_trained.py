@@ -25,7 +25,7 @@ class Trainee:
         self.net: nn.Module = gp.build(
             name, input_channels=info.channels, input_size=info.image_size, classes=len(info.classes), **overrides
         )
-        self.steps = 0
+        self.steps = self._epochs = 0
         self.loss = float("nan")
         self._batches = Batches(info, torch.device("cpu"), torch.contiguous_format, seed=0)
         self._optimizer = torch.optim.SGD(self.net.parameters(), LEARNING_RATE, MOMENTUM)
@@ -38,7 +38,8 @@ class Trainee:
         """Train until so many steps are done in all; `loss` is the mean over the last ten of them."""
         last: list[float] = []
         while self.steps < steps:
-            for index in self._batches.order(len(self.images.train_images), BATCH_SIZE):
+            self._epochs += 1
+            for index in self._batches.order(len(self.images.train_images), BATCH_SIZE, self._epochs):
                 inputs = self._batches.normalise(self.images.train_images[index])
                 loss = F.cross_entropy(self.net(inputs), self.images.train_labels[index])
                 self._optimizer.zero_grad()

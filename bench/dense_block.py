@@ -39,8 +39,8 @@ METHODS = {
     "plain, channels-last": None,
     "torch, bottlenecks": ("torch", "bottlenecks"),
     "torch, features": ("torch", "features"),
-    "fused, bottlenecks": ("fused", "bottlenecks"),
-    "fused, features": ("fused", "features"),
+    "fused, bottlenecks": ("compiled", "bottlenecks"),
+    "fused, features": ("compiled", "features"),
 }
 
 
@@ -127,7 +127,7 @@ def main() -> None:
     only_bytes = "--bytes" in sys.argv
     asked = [name for name in SETTINGS if name in sys.argv] or list(SETTINGS)
     try:
-        passes = dense_passes("fused").line
+        passes = dense_passes("compiled").line
     except KernelError as error:
         sys.exit(str(error))
     file = RESULTS / "dense_block.json"

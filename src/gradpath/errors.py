@@ -6,6 +6,7 @@
     │   ├── DataError        images or labels that cannot be read
     │   ├── RecordError      a record that cannot be read
     │   ├── WeightsError     weights that do not fit
+    │   ├── SnapshotError    a run that cannot be gone on with
     │   ├── CircuitError     a circuit that does not exist, or a value it cannot take
     │   ├── TraceError       a model or a loss that cannot be traced
     │   └── KernelError      compiled kernels that this machine cannot have
@@ -43,6 +44,10 @@ class RecordError(UserError):
 
 class WeightsError(UserError):
     """Weights that do not fit the network."""
+
+
+class SnapshotError(UserError):
+    """A run that cannot be gone on with; the message names its folder or file."""
 
 
 class CircuitError(UserError):

@@ -8,8 +8,13 @@ import pytest
 from rich.console import Console
 
 from gradpath.cli._live import Display, _bar
-from gradpath.record import Comparison, Epoch
+from gradpath.record import Comparison, DataInfo, Epoch
 from gradpath.training import EpochDone, NetDone, NetStarted, Planned, Progress
+
+DATA = DataInfo(
+    name="mini", train_images=90, validation_images=10, test_images=20, image_size=8, channels=1, classes=("a", "b"),
+    mean=(0.5,), std=(0.5,),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -32,6 +37,8 @@ def planned():
 
 
 class Run:
+    data, notes, diverged_in = DATA, (), None
+
     def __init__(self, name, diverged=None, interrupted=False):
         self.name, self.diverged_at_step, self.interrupted = name, diverged, interrupted
 

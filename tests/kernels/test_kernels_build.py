@@ -219,7 +219,7 @@ for _ in range(2):
     chosen = kernels.norm_passes()
     print(chosen.passes.name, "|", chosen.line)
 try:
-    kernels.norm_passes("fused")
+    kernels.norm_passes("compiled")
 except kernels._choose.KernelError as error:
     print(error)
 print(len(Path({started!r}).read_text().split()))
@@ -238,9 +238,9 @@ def test_a_broken_compiler_is_asked_once_in_a_process_and_never_by_an_import(sou
 
 def test_the_choice_is_what_was_asked_for():
     assert isinstance(norm_passes("reference").passes, TorchPasses)
-    with pytest.raises(UserError, match=r"backend 'quick': unknown, choose from auto, reference, fused"):
+    with pytest.raises(UserError, match="backend 'quick': unknown, choose from auto, compiled, torch, triton, ref"):
         norm_passes("quick")
     passes_or_skip()
     chosen = norm_passes("auto")
     assert chosen.passes.name == "fused C++" and "fused C++" in chosen.line
-    assert norm_passes("fused").passes is chosen.passes
+    assert norm_passes("compiled").passes is chosen.passes

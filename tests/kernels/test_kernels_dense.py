@@ -140,7 +140,7 @@ def poisoned() -> Iterator[None]:
         torch.use_deterministic_algorithms(False)
 
 
-KINDS = [(torch.float64, "torch"), (torch.float32, "torch"), (torch.float32, "fused")]
+KINDS = [(torch.float64, "torch"), (torch.float32, "torch"), (torch.float32, "compiled")]
 
 
 @pytest.mark.parametrize(("dtype", "backend"), KINDS)
@@ -159,7 +159,7 @@ def test_many_random_blocks_agree_with_float64(dtype, backend):
         Case(seed, dtype, backend).check()
 
 
-@pytest.mark.parametrize("backend", ["torch", "fused"])
+@pytest.mark.parametrize("backend", ["torch", "compiled"])
 def test_bfloat16_is_as_near_to_float64_as_plain_layers_are(backend):
     need(backend)
     mine, plain = (sum(errors) for errors in zip(*(bfloat16_errors(seed, backend) for seed in range(30)), strict=True))
@@ -192,7 +192,7 @@ def need(backend: str) -> None:
     try:
         library(SOURCE)
     except KernelError as error:
-        if backend == "fused":
+        if backend == "compiled":
             pytest.skip(str(error))
     dense_passes(backend)
 

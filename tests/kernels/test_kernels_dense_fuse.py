@@ -111,12 +111,12 @@ def test_reference_puts_the_plain_blocks_back():
 def test_the_line_says_what_was_fused_and_what_was_left_alone():
     lines: list[str] = []
     fuse(dense_net(), say=lines.append)
-    fuse(build("resnet-8"), say=lines.append)
+    fuse(nn.Linear(2, 2), say=lines.append)
     net = dense_net()
     net.stages[1][2].conv1 = nn.Conv2d(net.stages[1][2].channels_in, 16, 1, bias=True).double()
     fuse(net, "torch", say=lines.append)
     assert lines[0].startswith("fuse: 3 dense blocks on ")
-    assert lines[1] == "fuse: Network has no dense blocks that are known: nothing was changed"
+    assert lines[1] == "fuse: Linear has no blocks that are known: nothing was changed"
     assert lines[2] == (
         "fuse: 2 dense blocks on plain torch, keeping features; "
         "left alone: stages.1: layer 1 has a convolution with a bias"
@@ -136,9 +136,9 @@ def test_a_single_block_can_be_fused():
 def test_what_is_asked_for_wrongly_is_refused():
     with pytest.raises(UserError, match=r"must be a torch\.nn\.Module, got a int"):
         fuse(3)
-    with pytest.raises(UserError, match="keep='all' is unknown, choose from features, bottlenecks"):
+    with pytest.raises(UserError, match="keep='all' is unknown, choose from features, bottlenecks, least"):
         fuse(dense_net(), keep="all")
-    with pytest.raises(KernelError, match="backend 'gpu' is unknown, choose from reference, auto, torch, fused"):
+    with pytest.raises(KernelError, match="backend 'gpu' is unknown, choose from auto, compiled, torch, triton, ref"):
         fuse(dense_net(), "gpu")
 
 

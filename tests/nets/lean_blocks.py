@@ -18,7 +18,10 @@ from gradpath.nets import LeanMoves, NetSpec, PostBasic, PostBottleneck, PreBasi
 
 POST = NetSpec(family="residual", depth=8, width=4, input_size=8)
 PLAIN = NetSpec(family="plain", depth=8, width=4, input_size=8)
+POST_3 = NetSpec(family="residual", depth=11, width=4, input_size=8, bottleneck=True, shortcut="B")
+GROUPED = replace(POST_3, groups=2, group_width=3)
 PRE = NetSpec(family="residual", depth=8, width=4, input_size=8, activation="pre", shortcut="B")
+PRE_3 = replace(POST_3, activation="pre")
 
 
 class VisionBasic(nn.Module):
@@ -81,6 +84,9 @@ BLOCKS: dict[str, Callable[[], nn.Module]] = {
     "post bottleneck, identity": lambda: PostBottleneck(POST, C, C, 1, False),
     "post bottleneck, projection": lambda: PostBottleneck(replace(POST, shortcut="B"), C, 2 * C, 2, True),
     "post bottleneck, pad": lambda: PostBottleneck(POST, C, 2 * C, 2, True),
+    "post bottleneck, groups": lambda: PostBottleneck(GROUPED, C, 2 * C, 2, True),
+    "post bottleneck, stride on 1x1": lambda: PostBottleneck(replace(POST_3, stride_on="1x1"), C, 2 * C, 2, True),
+    "pre bottleneck, stride on 3x3": lambda: PreBottleneck(replace(PRE_3, stride_on="3x3"), C, 2 * C, 2, True),
     "pre basic, identity": lambda: PreBasic(PRE, C, C, 1, False),
     "pre basic, identity of the activation": lambda: PreBasic(PRE, C, C, 1, True),
     "pre basic, projection": lambda: PreBasic(PRE, C, 2 * C, 2, True),

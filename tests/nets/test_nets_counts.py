@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from gradpath.nets import build, macs, parameters, resolve
+from gradpath.errors import SpecError
+from gradpath.nets import PUBLISHED, InceptionBlock, build, macs, parameters, resolve, spec_name
 
 Row = tuple[str, dict[str, Any], int, str]
 
@@ -61,6 +63,47 @@ ROWS: list[Row] = [
     ("densenet-bc-40-60", {}, 4_261_690, "1.796 G"),
     ("densenet-b-40-12", {}, 238_306, "82.5 M"),
     ("densenet-c-40-12", {}, 578_090, "192.0 M"),
+    ("preresnet-164", {"stride_on": "3x3"}, 1_703_258, "247.65 M"),
+    ("wrn-40-1", {}, 563_930, "83.3 M"),
+    ("wrn-40-2", {}, 2_243_546, "327.6 M"),
+    ("wrn-40-4", {}, 8_949_210, "1.299 G"),
+    ("wrn-16-4", {}, 2_748_890, "392.6 M"),
+    ("wrn-16-8", {}, 10_961_370, "1.548 G"),
+    ("wrn-22-8", {}, 17_158_106, "2.454 G"),
+    ("wrn-16-10", {}, 17_116_634, "2.412 G"),
+    ("wrn-28-10", {}, 36_479_194, "5.243 G"),
+    ("wrn-28-12", {}, 52_517_850, "7.544 G"),
+    ("wrn-40-10", {}, 55_841_754, "8.074 G"),
+    ("resnext-29-8x64d", {}, 34_426_698, "5.387 G"),
+    ("resnext-29-16x64d", {}, 68_155_210, "10.689 G"),
+    ("plain-18", {}, 11_515_688, "1.795 G"),
+    ("resnet-18", {"shortcut": "A"}, 11_515_688, "1.795 G"),
+    ("resnet-18", {}, 11_689_512, "1.814 G"),
+    ("plain-34", {}, 21_623_848, "3.644 G"),
+    ("resnet-34", {"shortcut": "A"}, 21_623_848, "3.644 G"),
+    ("resnet-34", {}, 21_797_672, "3.664 G"),
+    ("resnet-50-v1", {}, 25_557_032, "3.858 G"),
+    ("resnet-50", {}, 25_557_032, "4.089 G"),
+    ("resnet-101-v1", {}, 44_549_160, "7.570 G"),
+    ("resnet-101", {}, 44_549_160, "7.801 G"),
+    ("resnet-152-v1", {}, 60_192_808, "11.282 G"),
+    ("resnet-152", {}, 60_192_808, "11.514 G"),
+    ("resnet-200-v1", {}, 64_673_832, "14.776 G"),
+    ("resnet-200", {}, 64_673_832, "15.007 G"),
+    ("resnext-50-32x4d", {}, 25_028_904, "4.23 G"),
+    ("resnext-101-32x8d", {}, 88_791_336, "16.41 G"),
+    ("resnext-101-64x4d", {}, 83_455_272, "15.46 G"),
+    ("wide-resnet-50-2", {}, 68_883_240, "11.40 G"),
+    ("wide-resnet-101-2", {}, 126_886_696, "22.75 G"),
+    ("resnetv2-50", {}, 25_549_352, ""),
+    ("resnetv2-101", {}, 44_541_480, ""),
+    ("densenet-121", {}, 7_978_856, "2.834 G"),
+    ("densenet-161", {}, 28_681_000, "7.728 G"),
+    ("densenet-169", {}, 14_149_480, "3.360 G"),
+    ("densenet-201", {}, 20_013_928, "4.291 G"),
+    ("densenet-232", {}, 55_779_784, "16.576 G"),
+    ("densenet-264", {}, 33_337_704, "5.752 G"),
+    ("densenet-264", {"growth_rate": 48}, 72_686_632, "12.851 G"),
 ]
 
 
@@ -71,11 +114,19 @@ def printed(count: int, like: str) -> str:
     return f"{count / {'M': 1e6, 'G': 1e9}[match[2]]:.{len(match[1])}f} {match[2]}"
 
 
+WIDER = """wrn-22-8 wrn-16-10 wrn-28-12 wrn-40-10 resnext-29-16x64d resnet-101-v1 resnet-152-v1 resnet-200-v1
+resnet-200 resnext-101-32x8d resnext-101-64x4d wide-resnet-101-2 resnetv2-101 densenet-169 densenet-201 densenet-232
+densenet-264""".split()
+"""Each beside a quicker one of its kind."""
+
+
 def case(row: Row) -> Any:
     """The deep nets build in a second: of each kind one is in the quick run."""
     name, overrides, *_ = row
     twin_of_a_quick_one = re.search(r"-1\d{3}$", name) and (name not in ("resnet-1202", "preresnet-1001") or overrides)
-    return pytest.param(*row, marks=[pytest.mark.slow] * bool(twin_of_a_quick_one), id=f"{name}{overrides or ''}")
+    wider_twin = name in WIDER
+    marks = [pytest.mark.slow] * bool(twin_of_a_quick_one or wider_twin)
+    return pytest.param(*row, marks=marks, id=f"{name}{overrides or ''}")
 
 
 @pytest.mark.parametrize(("name", "overrides", "expected", "expected_macs"), [case(row) for row in ROWS])
@@ -94,12 +145,25 @@ def test_published_1001_counts_convolutions_and_linear_alone() -> None:
     assert sum(parameters(layer) for layer in layers) == 10_178_490  # the paper's 10.2M
 
 
+RUN: list[tuple[str, dict[str, Any]]] = [
+    *(
+        (name, {"shortcut": "B"})
+        for name in "plain-8 resnet-14 resnet-bottleneck-11 preresnet-basic-14 preresnet-11 densenet-bc-10-4".split()
+    ),
+    ("wrn-10-3", {"dropout": 0.3}),
+    ("resnext-11-2x3d", {}),
+    ("resnet-18", {"gate": "exclusive", "blocks": (1, 1, 1), "depth": 8}),
+    ("resnet-50-v1", {"blocks": (1, 1), "depth": 8}),
+    ("densenet-121", {"blocks": (2, 1), "depth": 9, "growth_rate": 4}),
+]
+
+
 @pytest.mark.parametrize("size", [8, 28, 30, 33])
-@pytest.mark.parametrize(
-    "name", ["plain-8", "resnet-14", "resnet-bottleneck-11", "preresnet-basic-14", "preresnet-11", "densenet-bc-10-4"]
-)
-def test_macs_equal_those_of_the_layers_that_ran(name: str, size: int) -> None:
-    net = build(name, input_size=size, input_channels=2, width=4, shortcut="B").eval()
+@pytest.mark.parametrize(("name", "overrides"), RUN, ids=[name for name, _ in RUN])
+def test_macs_equal_those_of_the_layers_that_ran(name: str, overrides: dict[str, Any], size: int) -> None:
+    size += 24 * ("imagenet" in resolve(name).stem)
+    overrides = {"input_channels": 2, "width": 4, **overrides}
+    net = build(name, input_size=size, **overrides).eval()
     ran: list[int] = []
 
     def count(module: nn.Conv2d | nn.Linear, _: object, out: torch.Tensor) -> None:
@@ -112,7 +176,7 @@ def test_macs_equal_those_of_the_layers_that_ran(name: str, size: int) -> None:
     with torch.no_grad():
         net(torch.zeros(1, 2, size, size))
     assert macs(net) == sum(ran)
-    assert macs(resolve(name, input_channels=2, width=4, shortcut="B"), input_size=size) == sum(ran)
+    assert macs(resolve(name, **overrides), input_size=size) == sum(ran)
 
 
 def test_counting_leaves_random_state_and_default_device_alone() -> None:
@@ -120,3 +184,41 @@ def test_counting_leaves_random_state_and_default_device_alone() -> None:
     parameters(resolve("resnet-20")), macs(resolve("resnet-20"))
     assert torch.equal(before, torch.get_rng_state())
     assert torch.empty(1).device.type == "cpu"
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if resolve(name).family == "residual"])
+def test_every_published_residual_net_has_a_plain_twin_by_name(name: str) -> None:
+    residual, twin = resolve(name), resolve(name).plain_twin()
+    assert spec_name(twin) == (
+        name.replace("resnet", "plain", 1) if re.match(r"(pre)?resnet-", name) else f"plain-{name}"
+    )
+    assert {k: v for k, v in vars(twin).items() if v != getattr(residual, k)}.keys() <= {"family", "shortcut"}
+    if residual.depth < 60:
+        padded = dataclasses.replace(residual, shortcut="A")
+        assert parameters(twin) == parameters(padded)
+        projections = parameters(residual) - parameters(padded)  # what the twin lacks where the paper projects
+        assert (projections == 0) == (residual.shortcut == "A")
+
+
+def test_inception_3a() -> None:
+    block = InceptionBlock(resolve("resnet-50"), 192, 256)
+    weights = sum(parameter.numel() for parameter in block.parameters() if parameter.dim() == 4)
+    # GoogLeNet's table: 192·64 + 192·96 + 96·128·9 + 192·16 + 16·32·25 + 192·32, "159K"
+    assert weights == 12_288 + 18_432 + 110_592 + 3_072 + 12_800 + 6_144
+    assert block(torch.zeros(2, 192, 7, 7)).shape == (2, 256, 7, 7)
+    with pytest.raises(SpecError, match="multiple of 16, got 250: give 256"):
+        InceptionBlock(resolve("resnet-50"), 192, 250)
+
+
+def test_inception_branches_look_at_the_pixels_that_they_name() -> None:
+    torch.manual_seed(0)
+    block = InceptionBlock(resolve("resnet-50", norm="none", nonlinearity="tanh"), 3, 16)
+    x = torch.randn(1, 3, 9, 9, requires_grad=True)
+    out, start, seen = block(x).square(), 0, []
+    for share in (4, 8, 2, 2):
+        (grad,) = torch.autograd.grad(out[0, start : start + share, 4, 4].sum(), x, retain_graph=True)
+        rows = grad.abs().sum((0, 1, 3)).nonzero().flatten()
+        seen.append((int(rows.min()), int(rows.max())))
+        start += share
+    assert seen[0] == (4, 4) and seen[1] == (3, 5) and seen[2] == (2, 6)
+    assert 3 <= seen[3][0] <= seen[3][1] <= 5 and seen[3] != (4, 4)  # each channel's maximum is one pixel

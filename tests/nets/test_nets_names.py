@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from gradpath.errors import SpecError
-from gradpath.nets import NetSpec, resolve, spec_name
+from gradpath.nets import PUBLISHED, NetSpec, resolve, spec_name
+from gradpath.record._base import decode
 
 DENSE: dict[str, Any] = {"family": "dense", "growth_rate": 12}
+LARGE: dict[str, Any] = {"stem": "imagenet", "classes": 1000, "input_size": 224}
+IMAGENET: dict[str, Any] = {**LARGE, "blocks": (3, 4, 6, 3), "width": 64}
+BOTTLENECK_50: dict[str, Any] = {**IMAGENET, "depth": 50, "bottleneck": True}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,24 @@ DENSE: dict[str, Any] = {"family": "dense", "growth_rate": 12}
             "preresnet-1001",
             {"family": "residual", "depth": 1001, "activation": "pre", "shortcut": "B", "bottleneck": True},
         ),
+        ("resnet-bottleneck-101", {"family": "residual", "depth": 101, "bottleneck": True, "shortcut": "B"}),
+        ("resnet-basic-50", {"family": "residual", "depth": 50}),
+        ("plain-34", {**IMAGENET, "family": "plain", "depth": 34}),
+        ("resnet-34", {**IMAGENET, "family": "residual", "depth": 34, "shortcut": "B"}),
+        ("resnet-50", {**BOTTLENECK_50, "family": "residual", "shortcut": "B"}),
+        ("resnet-50-v1", {**BOTTLENECK_50, "family": "residual", "shortcut": "B", "stride_on": "1x1"}),
+        ("plain-50", {**BOTTLENECK_50, "family": "plain"}),
+        ("resnetv2-50", {**BOTTLENECK_50, "family": "residual", "shortcut": "B", "activation": "pre"}
+         | {"stride_on": "3x3"}),
+        ("wide-resnet-50-2", {**BOTTLENECK_50, "family": "residual", "shortcut": "B", "group_width": 128}),
+        ("resnext-50-32x4d", {**BOTTLENECK_50, "family": "residual", "shortcut": "B", "group_width": 4, "groups": 32}),
+        ("plain-resnext-50-32x4d", {**BOTTLENECK_50, "family": "plain", "group_width": 4, "groups": 32}),
+        ("resnext-29-8x64d", {"family": "residual", "depth": 29, "bottleneck": True, "shortcut": "B", "width": 64}
+         | {"groups": 8, "group_width": 64}),
+        ("wrn-28-10", {"family": "residual", "depth": 28, "widen": 10, "activation": "pre", "shortcut": "B"}),
+        ("plain-wrn-28-10", {"family": "plain", "depth": 28, "widen": 10, "activation": "pre"}),
+        ("densenet-161", {**DENSE, **LARGE, "depth": 161, "blocks": (6, 12, 36, 24), "bottleneck": True, "width": 96}
+         | {"growth_rate": 48, "compression": 0.5}),
         ("preplain-164", {"family": "plain", "depth": 164, "activation": "pre", "bottleneck": True}),
         ("densenet-40-12", {**DENSE, "depth": 40}),
         ("densenet-b-40-12", {**DENSE, "depth": 40, "bottleneck": True}),
@@ -52,6 +74,16 @@ def test_a_name_and_its_specification(name: str, fields: dict[str, Any]) -> None
         ("DenseNet-BC (100, 12)", "densenet-bc-100-12"),
         ("densenetbc100-k12", "densenet-bc-100-12"),
         ("densenet40-12", "densenet-40-12"),
+        ("resnet50", "resnet-50"),
+        ("ResNet-50 v1.5", "resnet-50"),
+        ("resnet50v2", "resnetv2-50"),
+        ("resnetv2_101", "resnetv2-101"),
+        ("wide_resnet50_2", "wide-resnet-50-2"),
+        ("wide-resnet-28-10", "wrn-28-10"),
+        ("WRN-40-4", "wrn-40-4"),
+        ("resnext50_32x4d", "resnext-50-32x4d"),
+        ("plain-resnet-110", "plain-110"),
+        ("densenet121", "densenet-121"),
     ],
 )
 def test_spellings(name: str, same: str) -> None:
@@ -80,7 +112,12 @@ def test_a_specification_without_a_name() -> None:
         ("resent-110", r"no network 'resent-110': did you mean resnet-110\?"),
         ("desnet-bc-100-12", r"did you mean densenet-bc-100-12\?"),
         ("plane56", r"did you mean plain-56\? Names are plain-DEPTH, "),
-        ("densenet-121", "lacks the growth rate"),
+        ("densenet-100", r"lacks the growth rate: .*densenet-bc-100-12; without one there are 121, .* and 264"),
+        ("resnet-56-v1", r"'resnet-56-v1': v1 and v1\.5 are of ImageNet nets, of depth 18, .* and 200"),
+        ("resnetv2-56", "no ImageNet net has depth 56: give 18, "),
+        ("wrn-27-10", r"depth 27 does not make a wide residual net: its depth is 6n\+4: 22 or 28"),
+        ("wnr-28-10", r"did you mean wrn-28-10\?"),
+        ("resnext-50", "'resnext-50' is no whole name: such a network is named resnext-DEPTH-GROUPSxWIDTHd"),
         ("vgg-16", r"no network 'vgg-16'; names are plain-DEPTH, "),
         ("", "no network ''; names are"),
     ],
@@ -103,7 +140,31 @@ def test_an_unknown_override_suggests() -> None:
         ({"depth": "56"}, "depth must be a whole number, got '56'"),
         ({"depth": 56.0}, "depth must be a whole number"),
         ({"classes": True}, "classes must be a whole number"),
-        ({"depth": 56, "norm": "group"}, "norm must be 'none' or 'batch', got 'group'"),
+        ({"depth": 56, "norm": "batchnorm"}, "norm must be 'none' or 'batch' or 'layer' or 'group', got 'batchnorm'"),
+        ({"depth": 56, "stride_on": "5x5"}, "stride_on must be '1x1' or '3x3' or None, got '5x5'"),
+        ({"depth": 56, "widen": "2"}, "widen must be a whole number or None, got '2'"),
+        ({"depth": 56, "dropout": "much"}, "dropout must be a number, got 'much'"),
+        ({"depth": 56, "bottleneck": 1}, "bottleneck must be True or False, got 1"),
+        ({"depth": 56, "blocks": (3, 0)}, r"blocks must be whole numbers .* as \(3, 4, 6, 3\), got \(3, 0\)"),
+        ({"depth": 56, "blocks": 3}, "blocks must be whole numbers"),
+        ({"depth": 56, "blocks": (3, 4, 6, 3)}, r"not that of a residual net with blocks \(3, 4, 6, 3\), which is 34"),
+        ({"depth": 34, "blocks": (3, 4, 6, 3), "stem": "imagenet", "input_size": 28},
+         "at least 32 .*5 times.*, got 28: use stem='cifar'"),
+        ({"depth": 56, "dropout": 1.0}, "dropout is a rate, at least 0 and below 1, got 1.0"),
+        ({"depth": 56, "groups": 2}, "groups belongs to bottleneck plain and residual nets, got 2"),
+        ({"depth": 56, "group_width": 2}, "group_width belongs to bottleneck"),
+        ({"depth": 56, "stride_on": "1x1"}, "stride_on belongs to bottleneck"),
+        ({"depth": 29, "bottleneck": True, "dropout": 0.3}, "dropout belongs to basic or dense nets"),
+        ({"depth": 29, "bottleneck": True, "groups": 3}, "groups must divide the inner channels, got 3 groups of 16"),
+        ({"depth": 29, "bottleneck": True, "widen": 2}, "widen belongs to basic"),
+        ({"depth": 56, "concat": "prepend"}, "concat belongs to dense nets"),
+        ({"depth": 56, "family": "plain", "gate": "shortcut"}, "gate belongs to residual nets, got 'shortcut'"),
+        ({"depth": 56, "family": "plain", "stochastic_depth": 0.5}, "stochastic_depth belongs to residual nets"),
+        ({"depth": 56, "family": "plain", "init": "rezero"}, "which only a skip survives"),
+        ({"depth": 56, "init": "fixup"}, "takes the place of norms, got norm='batch': use norm='none'"),
+        ({"depth": 56, "init": "fixup", "norm": "none", "activation": "pre"}, "post-activation"),
+        ({"depth": 56, "zero_last_norm": True, "activation": "pre"}, "zero_last_norm belongs to post-activation"),
+        ({"depth": 56, "zero_last_norm": True, "norm": "none"}, "zero_last_norm needs a norm"),
         ({"depth": 56, "family": "vgg"}, "family must be 'plain' or 'residual' or 'dense'"),
         ({"depth": 56, "classes": 0}, "classes must be at least 1"),
         ({"depth": 56, "input_size": 4}, "input_size must be at least 8"),
@@ -114,7 +175,36 @@ def test_an_unknown_override_suggests() -> None:
         ({"depth": 40, "family": "dense", "compression": 0.001}, "without a channel"),
         ({"depth": 40, "family": "dense", "norm": "none"}, "without norm"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_make_a_network(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         NetSpec(**{"family": "residual", "depth": 56, **fields})
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_names_are_names(name: str) -> None:
+    assert spec_name(resolve(name)) == name
+
+
+def test_a_file_of_an_older_version_reads_as_before() -> None:
+    old = {"family": "residual", "depth": 20, "width": 16, "norm": "batch", "init": "he", "activation": "post",
+           "bottleneck": False, "shortcut": "A", "padding": "both", "growth_rate": 12, "compression": 1.0,
+           "classes": 10, "input_size": 32, "input_channels": 3}  # fmt: skip
+    assert decode(NetSpec, old, "") == resolve("resnet-20")
+    new = resolve("resnet-50", stochastic_depth=0.2)
+    assert decode(NetSpec, new.to_dict(), "") == new
+
+
+def test_blocks_of_any_depth() -> None:
+    assert resolve("resnet-20").with_blocks(18) == resolve("resnet-110")
+    assert resolve("wrn-16-4").with_blocks(4) == resolve("wrn-28-4")
+    assert resolve("resnet-50").with_blocks(3).blocks == (3, 3, 3, 3)
+    assert resolve("resnet-50").with_blocks(3).depth == 38
+    assert resolve("densenet-bc-100-12").with_blocks(2).depth == 16
+    assert NetSpec(family="residual", depth=8, blocks=[1, 1, 1]).blocks == (1, 1, 1)  # type: ignore[arg-type]
+
+
+def test_a_plain_twin_has_nothing_that_only_skips_can_have() -> None:
+    spec = resolve("resnet-20", gate="exclusive", shortcut_scale=0.5, stochastic_depth=0.5, zero_last_norm=True)
+    assert spec.plain_twin() == resolve("plain-20")
+    assert resolve("resnet-20", init="fixup", norm="none").plain_twin() == resolve("plain-20", norm="none")

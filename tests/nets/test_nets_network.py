@@ -26,7 +26,8 @@ class Rewritten:
 
     def conv(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
         weight = self.state[f"{name}.weight"]
-        return F.conv2d(x, weight, self.state.get(f"{name}.bias"), stride, weight.shape[-1] // 2)
+        groups = x.shape[1] // weight.shape[1]
+        return F.conv2d(x, weight, self.state.get(f"{name}.bias"), stride, weight.shape[-1] // 2, groups=groups)
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         if self.spec.norm == "none":
@@ -47,8 +48,9 @@ class Rewritten:
 
     def post(self, name: str, x: Tensor, channels: int, stride: int) -> Tensor:
         if self.spec.bottleneck:
-            out = F.relu(self.norm(f"{name}.norm1", self.conv(f"{name}.conv1", x)))
-            out = F.relu(self.norm(f"{name}.norm2", self.conv(f"{name}.conv2", out, stride)))
+            first, second = (stride, 1) if self.spec.stride_on == "1x1" else (1, stride)
+            out = F.relu(self.norm(f"{name}.norm1", self.conv(f"{name}.conv1", x, first)))
+            out = F.relu(self.norm(f"{name}.norm2", self.conv(f"{name}.conv2", out, second)))
             out = self.norm(f"{name}.norm3", self.conv(f"{name}.conv3", out))
         else:
             out = F.relu(self.norm(f"{name}.norm1", self.conv(f"{name}.conv1", x, stride)))
@@ -57,18 +59,19 @@ class Rewritten:
 
     def pre(self, name: str, x: Tensor, channels: int, stride: int) -> Tensor:
         out = F.relu(self.norm(f"{name}.norm1", x))
-        if name.endswith(".0"):
+        if name.endswith(".0") and (self.spec.widen is None or x.shape[1] != channels):
             x = out
-        out = self.conv(f"{name}.conv1", out, stride)
+        strides = (1, stride, 1) if self.spec.stride_on == "3x3" else (stride, 1, 1)
+        out = self.conv(f"{name}.conv1", out, strides[0])
         for i in (2, 3) if self.spec.bottleneck else (2,):
-            out = self.conv(f"{name}.conv{i}", F.relu(self.norm(f"{name}.norm{i}", out)))
+            out = self.conv(f"{name}.conv{i}", F.relu(self.norm(f"{name}.norm{i}", out)), strides[i - 1])
         return out + self.short(name, x, channels, stride) if self.spec.family == "residual" else out
 
     def stages(self, x: Tensor) -> Tensor:
         block = self.pre if self.spec.activation == "pre" else self.post
-        for stage in range(3):
-            channels = self.spec.width * 2**stage * (4 if self.spec.bottleneck else 1)
-            for index in range(self.spec.blocks_per_stage):
+        for stage, blocks in enumerate(self.spec.blocks or [self.spec.blocks_per_stage] * 3):
+            channels = self.spec.width * (self.spec.widen or 1) * 2**stage * (4 if self.spec.bottleneck else 1)
+            for index in range(blocks):
                 x = block(f"stages.{stage}.{index}", x, channels, 2 if stage and not index else 1)
         return x
 
@@ -117,6 +120,14 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("preresnet-14", {"shortcut": "A"}),
     ("preresnet-14", {"norm": "none", "init": "default"}),
     ("preresnet-bottleneck-20", {}),
+    ("wrn-16-1", {}),
+    ("wrn-10-3", {}),
+    ("plain-wrn-10-3", {}),
+    ("resnext-20-2x3d", {}),
+    ("plain-resnext-20-2x3d", {}),
+    ("resnet-50-v1", {"stem": "cifar", "blocks": (1, 2), "depth": 11}),
+    ("resnetv2-50", {"stem": "cifar", "blocks": (2, 1), "depth": 11}),
+    ("wide-resnet-50-2", {"stem": "cifar", "blocks": (1, 1), "depth": 8}),
     ("densenet-13-4", {}),
     ("densenet-bc-16-4", {}),
     ("densenet-c-13-5", {}),

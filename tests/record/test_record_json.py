@@ -12,7 +12,7 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from gradpath.errors import RecordError, SpecError
+from gradpath.errors import RecordError, SpecError, UserError
 from gradpath.record import Epoch, Flow, Layer, NetSpec, Unseen, read
 from gradpath.record._base import KINDS
 from gradpath.record._schema import json_schema
@@ -140,7 +140,7 @@ def test_nothing_half_written_stays(tmp_path, monkeypatch):
     file = FLOW.save(tmp_path / "flow.json")
     before = file.read_text()
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match="disk full"):
         replace(FLOW, model="Other").save(file)
     assert file.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["flow.json"]

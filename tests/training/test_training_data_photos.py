@@ -249,12 +249,15 @@ def test_a_folder_around_the_folder_is_suggested(tmp_path):
         load_images(tmp_path / "zip")
 
 
-def test_more_than_the_memory_says_which_size_fits(tmp_path):
+def test_more_than_memory_and_disk_hold_says_which_size_fits(tmp_path, monkeypatch):
     place = folder_of(tmp_path / "p", size=(64, 64))
-    for _ in range(2):
-        with pytest.raises(DataError, match=r"20 images of 64 px take 240 KiB.*--image-size 40 fits"):
+    (tmp_path / "file").write_text("")
+    for nowhere in (lambda: tmp_path / "file" / "cache", lambda: tmp_path / "cache"):
+        monkeypatch.setattr(_cache, "cache_folder", nowhere)
+        monkeypatch.setattr(_cache, "_SHARE_STREAMED", 0.0)
+        with pytest.raises(DataError, match=r"20 images of 64 px take 240 KiB.*no room.*--image-size 40 fits"):
             load_images(place, memory_bytes=100_000)
-        load_images(place)  # now in the cache
+    assert not list(tmp_path.glob("cache/*.npy"))
 
 
 def test_the_cache_is_used_until_a_file_changes(tmp_path, monkeypatch):

@@ -55,11 +55,12 @@ def test_training_by_a_plan_is_the_same_training(small, tmp_path, monkeypatch):
     assert loops == [Network, PlannedModel]
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_computed_in_parts(small):
-    record = gp.train("resnet-8", small, recipe=RECIPE, execution=EXECUTION, memory="420KiB", largest_batch=True)
+    record = gp.train("resnet-8", small, recipe=RECIPE, execution=EXECUTION, memory="1.7MiB", largest_batch=True)
     assert record.plan is not None and record.recipe.accumulate > 1
     assert record.plan.batch.startswith(f"{-(-32 // record.recipe.accumulate)}×1×8×8")
-    assert record.plan.measured[-1].peak_bytes + load_images(small).bytes <= 420 * 2**10
+    assert record.plan.measured[-1].peak_bytes + load_images(small).bytes <= 1.7 * 2**20
     assert (record.recipe.batch_size, record.steps) == (32, 116 // 32)
     assert any("BatchNorm sees a part at a time" in note for note in record.notes)
 
@@ -74,12 +75,12 @@ def test_the_images_on_the_device_count(small):
     assert images.bytes == 160 * (64 + 8)
     assert for_the_step("1MiB", images) == 2**20 - images.bytes
     assert (for_the_step("80%", images), for_the_step("auto", images)) == ("80%", "auto")
-    with pytest.raises(MemoryBudgetError, match="11.2 KiB on the device"):
+    with pytest.raises(MemoryBudgetError, match=r"11\.2 KiB on the device"):
         for_the_step("10KiB", images)
 
 
 def test_a_memory_that_is_too_small_is_said_before_training(small):
-    with pytest.raises(MemoryBudgetError, match="does not fit 64 KiB"):
+    with pytest.raises(MemoryBudgetError, match=r"does not fit 52\.8 KiB.*the images take 11\.2 KiB of the 64KiB"):
         gp.train("resnet-8", small, recipe=RECIPE, execution=EXECUTION, memory="64KiB")
 
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { absent, changedLayers, diffPoints, type FlowDiff, flowPoints, isBeyond, type LayerDiff } from "../src/report/compared";
 import { at } from "../src/report/data";
 import type { AnyRecord, Flow, Num } from "../src/report/records";
-import { epochLines, hasCurves, momentLines, netNames, netProfiles, type RunRecord } from "../src/report/runs";
+import { epochLines, hasCurves, isValidated, momentLines, netNames, netProfiles, type RunRecord, testAccuracy } from "../src/report/runs";
 import { classWidth, columnOf, lossAt, reportAt, type Watch, watchClass, watchedLayers, watchRange, type WatchReport } from "../src/report/watched";
 
 const flow = (...values: readonly Num[]): Flow =>
@@ -53,6 +53,14 @@ test("curves over epochs: loss as it is, accuracy in per cent, what is not finit
   assert.deepEqual(epochLines(nets, names, "test_accuracy").map((line) => [line.name, line.points.at(-1)]), [["a (1)", [2, 50]], ["a (3)", [1, 100]]]);
   assert.equal(hasCurves(nets), true);
   assert.equal(hasCurves([net("c", [epoch(1, 1)])]), false);
+});
+
+test("a run whose test images wait for the end shows those held out", () => {
+  const held = { ...epoch(1, 0.5), test_accuracy: null, validation_accuracy: 0.25 };
+  const run = net("a", [held]);
+  assert.deepEqual(epochLines([run], ["a"], "test_accuracy")[0]?.points, [[1, 25]]);
+  assert.deepEqual([isValidated([run]), isValidated([net("b", [epoch(1, 1)])])], [true, false]);
+  assert.deepEqual([testAccuracy(run), testAccuracy({ ...run, test: { right: 3, images: 4 } })], [null, 0.75]);
 });
 
 test("a net keeps its look whichever nets were looked at", () => {

@@ -28,10 +28,14 @@ _DOORS = {  # door → command → (module, one line)
         "compare": ("compare", "train plain, residual and dense nets side by side, and say what was seen"),
     },
     "Build": {
+        "nets": ("nets", "the networks by name; one layer by layer, several side by side"),
+        "recipes": ("recipes", "how to train: the papers' recipes and ours, every field and its source"),
         "train": ("train", "train one net and keep its weights and its record"),
         "plan": ("plan", "the fastest training step that fits a memory, the largest batch, the deepest net"),
         "data": ("data", "describe a data set: classes, sizes, balance, what cannot be read"),
         "eval": ("evaluate", "count how many test images a file of weights gets right"),
+        "export": ("export", "write a file of weights as ONNX or .pt2, checked against the net"),
+        "predict": ("predict", "say what a file of weights calls your images"),
     },
 }
 # How long an OpenMP thread spins at a barrier before it sleeps. The default is long: where another process takes a

@@ -15,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gradpath import units
-from gradpath.training import EpochDone, Event, NetDone, NetPlanned, NetStarted, Planned, Progress
+from gradpath.record import DataInfo
+from gradpath.report._facts import divergence_place
+from gradpath.training import EpochDone, Event, NetDone, NetPlanned, NetStarted, Planned, Progress, Said, SeedStarted
 
 _REDRAWS_PER_SECOND = 2  # each costs some 10 ms of a core that the training wants
 
@@ -29,6 +31,7 @@ class Row:
     done: float = 0.0
     loss: str = ""
     train: str = ""
+    valid: str = ""
     test: str = ""
     ratio: str = ""
 
@@ -39,6 +42,7 @@ class Display(AbstractContextManager["Display"]):
     def __init__(self, quiet: bool = False) -> None:
         self.rows: dict[str, Row] = {}
         self._expected: dict[str, float] = {}
+        self._told: set[str] = set()
         self._began = time.perf_counter()
         self._quiet = quiet
         console = Console(stderr=True, highlight=False)
@@ -64,8 +68,12 @@ class Display(AbstractContextManager["Display"]):
         """Take in one event."""
         if isinstance(event, Planned):
             self._plan(event)
+        elif isinstance(event, Said):
+            self._say(event.line)
+        elif isinstance(event, SeedStarted):
+            self._seed(event)
         elif isinstance(event, NetStarted):
-            self._row(event.run.name).state = event.activity
+            self._start(event)
         elif isinstance(event, NetPlanned):
             self._plan_of(event)
         elif isinstance(event, Progress):
@@ -84,6 +92,19 @@ class Display(AbstractContextManager["Display"]):
         nets, epochs = f"{len(event.names)} nets", f"{event.epochs} epoch{'s' * (event.epochs > 1)} each"
         self._say(f"{nets}, {epochs}: about {units.seconds(plan.estimated_seconds)} on this machine")
 
+    def _seed(self, event: SeedStarted) -> None:
+        self.rows.clear()
+        there = ": its run is there already" if event.there else ""
+        self._say(f"seed {event.seed} ({event.number} of {event.asked}){there}")
+
+    def _start(self, event: NetStarted) -> None:
+        """What a run of its own is on, and what was decided on the way, each once."""
+        self._row(event.run.name).state = event.activity
+        for line in [] if self._expected else [_images(event.run.data), *event.run.notes]:
+            if line not in self._told:
+                self._told.add(line)
+                self._say(line)
+
     def _plan_of(self, event: NetPlanned) -> None:
         from gradpath.report import plan_line
 
@@ -98,23 +119,20 @@ class Display(AbstractContextManager["Display"]):
 
     def _epoch(self, event: EpochDone) -> None:
         row, epoch = self._row(event.name), event.epoch
-        row.loss, row.train, row.test = (
-            f"{epoch.train_loss:.3f}",
-            units.percent(epoch.train_accuracy),
-            units.percent(epoch.test_accuracy),
-        )
+        row.loss, row.train = f"{epoch.train_loss:.3f}", units.percent(epoch.train_accuracy)
+        row.valid, row.test = units.percent(epoch.validation_accuracy), units.percent(epoch.test_accuracy)
         if self._live is None:
             took = units.seconds(epoch.seconds)
-            self._say(
-                f"{event.name}: epoch {event.number}: loss {row.loss}, train {row.train}, test {row.test} ({took})"
-            )
+            seen = [("train", row.train), ("validation", row.valid), ("test", row.test)]
+            told = ", ".join(f"{what} {value}" for what, value in seen if value != "-")
+            self._say(f"{event.name}: epoch {event.number}: loss {row.loss}, {told} ({took})")
 
     def _finish(self, event: NetDone) -> None:
         row = self._row(event.run.name)
         row.done, row.state = 1.0, "interrupted" if event.run.interrupted else "done"
         if event.run.diverged_at_step is not None:
             row.state = "diverged"
-            self._say(f"{row.name}: diverged at step {event.run.diverged_at_step}")
+            self._say(f"{row.name}: {divergence_place(event.run)}")
 
     def _row(self, name: str) -> Row:
         return self.rows.setdefault(name, Row(name))
@@ -129,12 +147,12 @@ class Display(AbstractContextManager["Display"]):
         if not self.rows:
             return Table(title="measuring the machine …", title_justify="left", box=None, show_header=False)
         table = Table(title=self._clock(), title_justify="left", box=None, pad_edge=False)
-        for heading in ("net", "", "state", "loss", "train", "test", "stem/head"):
-            table.add_column(
-                heading, justify="right" if heading in ("loss", "train", "test", "stem/head") else "left", no_wrap=True
-            )
+        validated = any(row.valid not in ("", "-") for row in self.rows.values())
+        for heading in ("net", "", "state", "loss", "train", "valid." if validated else "test", "stem/head"):
+            table.add_column(heading, justify="left" if heading in ("net", "", "state") else "right", no_wrap=True)
         for row in self.rows.values():
-            table.add_row(row.name, _bar(row.done), row.state, row.loss, row.train, row.test, row.ratio)
+            unseen = row.valid if validated else row.test
+            table.add_row(row.name, _bar(row.done), row.state, row.loss, row.train, unseen, row.ratio)
         return table
 
     def _clock(self) -> Text:
@@ -150,6 +168,15 @@ class Display(AbstractContextManager["Display"]):
         if not total or not self.rows:
             return None
         return (total - done) * (elapsed / done if done > 0.1 * total else 1.0)
+
+
+def _images(data: DataInfo) -> str:
+    """'photos: 340 training images, 38 to validate, 95 to test, 64 px, 3 classes'."""
+    held = f", {data.validation_images:,} to validate" if data.validation_images else ""
+    return (
+        f"{data.name}: {data.train_images:,} training images{held}, {data.test_images:,} to test, "
+        f"{data.image_size} px, {len(data.classes)} classes"
+    )
 
 
 def _bar(done: float, width: int = 6) -> str:

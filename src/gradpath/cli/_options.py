@@ -18,7 +18,7 @@ data = click.option(
     metavar="DATA",
     default="fashion-mini",
     show_default=True,
-    help="fashion-mini (shipped), an .npz file, or a folder: photos (CLASS/*), IDX, CIFAR or SVHN files.",
+    help="fashion-mini (shipped), an .npz file, a folder (photos as CLASS/*, IDX, CIFAR or SVHN files), or hf:NAME.",
 )
 image_size = click.option(
     "--image-size",
@@ -34,6 +34,13 @@ seed = click.option(
     help="Of the initial weights and the order of the images.",
 )
 device = click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps. Default: the best there is.")
+backend = click.option(
+    "--backend",
+    type=click.Choice(["auto", "reference", "compiled"]),
+    default="auto",
+    show_default=True,
+    help="What blocks run on: the fastest here, plain torch, or C++ passes.",
+)
 quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 as_format = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."

@@ -22,6 +22,7 @@ from gradpath.cli._console import laid_out, show, tell
 @click.option("--quick", is_flag=True, help="Three nets of depth 32, about one minute.")
 @_options.seed
 @_options.device
+@_options.backend
 @_options.output("Folder for the record, the report and the weights.  [default: runs/compare-TIME]")
 @_options.as_format
 @_options.quiet
@@ -34,6 +35,7 @@ def command(
     quick: bool,
     seed: int,
     device: str | None,
+    backend: str,
     output: Path | None,
     form: str,
     quiet: bool,
@@ -58,6 +60,7 @@ def command(
             quick=quick,
             seed=seed,
             device=device,
+            backend=backend,
             output=folder,
             listener=display,
         )

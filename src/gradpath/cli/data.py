@@ -36,7 +36,8 @@ def command(source: str, image_size: int | None, output: Path | None, form: str,
     """Describe DATA: classes, counts, sizes, mean and deviation, balance, what cannot be read and why.
 
     DATA is what --data takes: fashion-mini, an .npz file, a folder of photos (CLASS/*, or train/CLASS/* with test/ or
-    val/ beside it), IDX, CIFAR or SVHN files. Unreadable photos are listed; training skips up to 1 % of them.
+    val/ beside it), IDX, CIFAR or SVHN files, hf:NAME for Hugging Face's library datasets. Unreadable photos are
+    listed; training skips up to 1 % of them.
     """
     _check_output(output)
     from gradpath.training import describe
@@ -79,5 +80,5 @@ def _keep(report: DataReport, images: Images, output: Path) -> list[Path]:
 def _sheet(report: DataReport, images: Images, file: Path) -> Path:
     from gradpath.report._data_sheet import contact_sheet
 
-    sheet = contact_sheet(images.train_images.numpy(), images.train_labels.numpy(), report.info.classes)
+    sheet = contact_sheet(images.train_images, images.train_labels.numpy(), report.info.classes)
     return write_whole(file, sheet)

@@ -2,6 +2,7 @@
 
 from gradpath.flow._findings._healthy import assert_healthy as assert_healthy
 from gradpath.flow._findings._shattering import shattering as shattering
+from gradpath.flow._not_finite import first_not_finite as first_not_finite
 from gradpath.flow._paths._path_lengths import paths as paths
 from gradpath.flow._probe import StemOverHead as StemOverHead
 from gradpath.flow._trace import trace as trace

@@ -63,11 +63,15 @@ def plain_view(model: nn.Module) -> Iterator[list[str]]:
     """
     notes: list[str] = []
     with ExitStack() as stack:
+        viewed = []
         for name, module in model.named_modules():
             view = getattr(module, "plain_view", None)
             if callable(view):
                 stack.enter_context(view())
-                notes.append(f"{name or type(module).__name__}: seen through its plain_view()")
+                viewed.append(name or type(module).__name__)
+        if viewed:
+            more = f" and {len(viewed) - 1} more: seen through their" if viewed[1:] else ": seen through its"
+            notes.append(f"{viewed[0]}{more} plain_view()")
         if any(_is_compiled(module) for module in model.modules()):
             if hasattr(torch.compiler, "set_stance"):
                 stack.enter_context(torch.compiler.set_stance("force_eager"))

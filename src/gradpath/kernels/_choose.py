@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from gradpath.errors import KernelError
 from gradpath.kernels._norm_passes import FusedPasses
+from gradpath.kernels._triton._choose import triton_passes
 from gradpath.nets import NormPasses, TorchPasses
 
-BACKENDS = ("auto", "reference", "fused")
+BACKENDS = ("auto", "compiled", "torch", "triton", "reference")
+_FORMER = {"fused": "compiled"}
 AGREE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-7}  # largest difference to the reference, relative to its largest
 
 
@@ -21,26 +23,37 @@ class Chosen(NamedTuple):
 
     passes: NormPasses
     line: str
+    why: str = ""
+    """Why they are not the compiled ones, where those were looked for."""
+
+
+def canonical(backend: str) -> str:
+    """A backend's name now: 'fused' was the former name of 'compiled'."""
+    return _FORMER.get(backend, backend)
 
 
 def norm_passes(backend: str = "auto") -> Chosen:
-    """The norm passes to use: 'fused' (C++), 'reference' (plain torch), or 'auto', which is fused where it can be had.
+    """The norm passes to use: 'compiled' (C++), 'torch' or 'reference' (plain torch), or 'auto': compiled where they
+    can be had.
 
     The first call in a process builds or loads the C++ (seconds; milliseconds from the cache) and checks it against
     the reference on a small input. What 'auto' gives depends on the machine alone, not on a timing: a run does not
-    change its rounding from one start to the next.
-    Raises KernelError for an unknown backend, and where 'fused' is asked for and cannot be had.
+    change its rounding from one start to the next. 'triton' (GPU kernels) is not measured yet: 'auto' never gives it.
+    Raises KernelError for an unknown backend, and where 'compiled' or 'triton' is asked for and cannot be had.
     """
+    backend = canonical(backend)
     if backend not in BACKENDS:
         raise KernelError(f"backend {backend!r}: unknown, choose from {', '.join(BACKENDS)}")
-    if backend == "reference":
+    if backend in ("torch", "reference"):
         return Chosen(TorchPasses(), "norm passes: plain torch, as asked")
+    if backend == "triton":
+        return Chosen(triton_passes(), "norm passes: Triton, checked against plain torch")
     fused, why_not = _fused()
     if fused is not None:
         return Chosen(fused, "norm passes: fused C++, checked against plain torch")
-    if backend == "fused":
+    if backend == "compiled":
         raise KernelError(f"{why_not}; backend 'reference' works everywhere")
-    return Chosen(TorchPasses(), f"norm passes: plain torch ({why_not})")
+    return Chosen(TorchPasses(), f"norm passes: plain torch ({why_not})", why_not)
 
 
 @cache

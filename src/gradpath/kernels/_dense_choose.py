@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from gradpath.errors import KernelError
+from gradpath.kernels._choose import canonical
 from gradpath.kernels._dense_compiled import CompiledDensePasses
 from gradpath.kernels._dense_passes import Affine, DensePasses, TorchDensePasses
+from gradpath.kernels._triton._choose import triton_dense_passes
 
-BACKENDS = ("auto", "torch", "fused")
+BACKENDS = ("auto", "compiled", "torch", "triton")
 AGREE = {torch.float32: 1e-5, torch.bfloat16: 2.0**-6}  # largest difference to plain torch, relative to its largest
 
 
@@ -24,19 +26,23 @@ class ChosenDense(NamedTuple):
 
 
 def dense_passes(backend: str = "auto") -> ChosenDense:
-    """The passes of dense blocks: 'fused' (C++), 'torch' (everywhere), or 'auto', which is fused where it can be had.
+    """The passes of dense blocks: 'compiled' (C++), 'torch' (everywhere), or 'auto': compiled where it can be had.
 
     The first call in a process builds or loads the C++ (seconds; milliseconds from the cache) and checks it against
-    plain torch on a small tile. Raises KernelError for an unknown backend, and where 'fused' cannot be had.
+    plain torch on a small tile. 'triton' (GPU kernels) is not measured yet: 'auto' never gives it. Raises KernelError
+    for an unknown backend, and where 'compiled' or 'triton' cannot be had.
     """
+    backend = canonical(backend)
     if backend not in BACKENDS:
         raise KernelError(f"backend {backend!r}: unknown, choose from reference, {', '.join(BACKENDS)}")
     if backend == "torch":
         return ChosenDense(TorchDensePasses(), "plain torch")
+    if backend == "triton":
+        return ChosenDense(triton_dense_passes(), "Triton passes")
     compiled, why_not = _compiled()
     if compiled is not None:
         return ChosenDense(compiled, "C++ passes")
-    if backend == "fused":
+    if backend == "compiled":
         raise KernelError(f"{why_not}; backend 'torch' works everywhere")
     return ChosenDense(TorchDensePasses(), f"plain torch ({why_not})")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from gradpath.kernels._fused_module import Fusion
 from gradpath.nets import DenseBottleneckLayer, DenseLayer
 
 LIBRARY_LAYERS = {
@@ -16,15 +17,6 @@ LIBRARY_LAYERS = {
 """Dense blocks of other libraries, by where they are defined (they are not imported), and the layers in them."""
 _TIMM_NORM = "timm.layers.norm_act", "BatchNormAct2d"
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """How a module was fused."""
-
-    original: type[nn.Module]
-    backend: str
-    keep: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +82,8 @@ def layer_form(module: nn.Module) -> DenseLayerForm | str:
     children: dict[str, nn.Module | None] = module._modules
     if has_hooks(module):
         return "has hooks"
+    if isinstance(module, DenseLayer) and not module.as_published:
+        return "has another nonlinearity than ReLU, dropout, or its new channels first"
     bottleneck = type(module) is not DenseLayer
     reason = _unknown_norm(children.get("norm1")) or _unknown_conv(children.get("conv1"), 1 if bottleneck else 3)
     if not reason and bottleneck:

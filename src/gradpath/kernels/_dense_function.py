@@ -15,7 +15,7 @@ from gradpath.kernels._dense_moves import DenseMoves
 from gradpath.kernels._dense_passes import DensePasses
 from gradpath.kernels._dense_tape import DenseTape
 
-KEEPS = {"features": "lean", "bottlenecks": "full"}
+KEEPS = {"features": "lean", "bottlenecks": "full", "least": "lean"}
 """What is kept between the passes → tape mode: k or 5k numbers a pixel and layer."""
 
 

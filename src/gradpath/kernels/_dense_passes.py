@@ -6,7 +6,7 @@ A tile is a few rows (pixels) of C channels, small enough to stay in the cache b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -52,6 +52,41 @@ class DensePasses(Protocol):
 
     def finish(self, total: Tensor, x: Tensor, center: Tensor, offset: Tensor, slope: Tensor, out: Tensor) -> None:
         """out = total − offset − slope·(x − center): what the batch's mean and variance take from a gradient."""
+        ...
+
+
+@runtime_checkable
+class DenseProducts(Protocol):
+    """What passes may offer beside `DensePasses`: the 1×1 convolution in one kernel with its norms, all rows at once.
+
+    x, total: M C, rows may be strided; weight: K C; out, grad, product: M K without gaps.
+    """
+
+    def takes(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether this product is one for these passes; else it is done tile by tile."""
+        ...
+
+    def product(
+        self, x: Tensor, affine: Affine, weight: Tensor, out: Tensor, needs_moments: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        """out = relu(affine(x)) · weightᵀ; if asked for, `moments` of out, K each."""
+        ...
+
+    def product_backward(
+        self,
+        grad: Tensor,
+        product: Tensor,
+        vectors: tuple[Tensor, Tensor, Tensor],
+        x: Tensor,
+        affine: Affine,
+        weight: Tensor,
+        total: Tensor,
+        needs_weight: bool,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """total += scale·g, g being the gradient before the ReLU; (Σ g, Σ g·(x − center), C each, gradient of weight).
+
+        The gradient of `product`, which is `product`'s out, is grad finished with vectors = (center, offset, slope).
+        """
         ...
 
 

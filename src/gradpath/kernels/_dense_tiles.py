@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradpath.kernels._dense_passes import Affine, DensePasses
+from gradpath.kernels._dense_passes import Affine, DensePasses, DenseProducts
 
 CACHE_BYTES = 1 << 21  # of a tile on a CPU: it stays in the cache between a pass and its product
 LAUNCH_BYTES = 1 << 28  # of a tile elsewhere: few launches
@@ -68,14 +68,20 @@ class Moments:
         self.squares: list[Tensor] = []
 
     def add(self, tile: Tensor) -> None:
-        mean, squares = self.frame.passes.moments(tile, self.frame.stats)
-        self.counts.append(len(tile))
+        self.note(len(tile), *self.frame.passes.moments(tile, self.frame.stats))
+
+    def note(self, count: int, mean: Tensor, squares: Tensor) -> None:
+        """Moments of `count` rows, found elsewhere."""
+        self.counts.append(count)
         self.means.append(mean)
         self.squares.append(squares)
 
     def merged(self) -> tuple[Tensor, Tensor]:
         """(mean, biased variance), C each."""
-        means, rows = torch.stack(self.means), self.frame.rows  # T C
+        rows = self.frame.rows
+        if len(self.means) == 1:
+            return self.means[0], self.squares[0] / rows
+        means = torch.stack(self.means)  # T C
         weights = torch.tensor(self.counts, dtype=means.dtype, device=means.device)[:, None] / rows
         mean = (weights * means).sum(0)
         between = (weights * (means - mean).square()).sum(0)
@@ -129,6 +135,12 @@ class NormSums:
 def product(frame: Frame, x: Tensor, affine: Affine, weight: Tensor, moments: Moments | None) -> Tensor:
     """relu(affine(x)) · weightᵀ: M C and K C → M K."""
     out = x.new_empty(frame.rows, len(weight), dtype=frame.compute)
+    passes = frame.passes
+    if isinstance(passes, DenseProducts) and passes.takes(x, weight):
+        found = passes.product(x, affine, weight, out, moments is not None)
+        if moments is not None and found is not None:
+            moments.note(frame.rows, *found)
+        return out
     scratch = frame.scratch(x, x.shape[1])
     for rows in frame.tiles(x, x.shape[1]):
         activated = scratch[: rows.stop - rows.start]
@@ -146,6 +158,13 @@ def product_backward(
 
     grad is of `product`'s result, M K; it is used up.
     """
+    passes = frame.passes
+    if isinstance(passes, DenseProducts) and passes.takes(x, weight):
+        vectors = grad.center, grad.offset, grad.slope
+        plain, centered, of_weight = passes.product_backward(
+            grad.total, grad.x, vectors, x, affine, weight, total, needs_weight
+        )
+        return NormSums(plain, centered), of_weight
     grad_weight = torch.zeros_like(weight, dtype=frame.stats) if needs_weight else None
     activated, grad_activated = (frame.scratch(x, x.shape[1]) for _ in range(2))
     sums = []

@@ -186,8 +186,7 @@ def _of_blocks(spec: NetSpec, blocks: int) -> NetSpec:
     """The net of a kind with so many blocks per stage. Raises UserError for dense nets."""
     if spec.family == "dense":
         raise UserError("the deepest net is searched among plain and residual nets: a dense net's layers all differ")
-    step, rest, _ = spec.depth_rule
-    return dataclasses.replace(spec, depth=step * blocks + rest)
+    return spec.with_blocks(blocks)
 
 
 def _step_of(

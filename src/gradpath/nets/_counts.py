@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import torch
@@ -28,7 +27,9 @@ def macs(net: Network | NetSpec, input_size: int | None = None) -> int:
     spec = net if isinstance(net, NetSpec) else net.spec
     shadow = _without_memory(spec)
     size = spec.input_size if input_size is None else input_size
-    total = shadow.stem.conv.weight.numel() * size**2 + shadow.head.linear.weight.numel()
+    stem = shadow.stem.conv
+    total = stem.weight.numel() * math.ceil(size / stem.stride[0]) ** 2 + shadow.head.linear.weight.numel()
+    size = math.ceil(size / 4) if shadow.stem.large else size
     for block in shadow.blocks():
         block_macs, size = _block_macs(block, size)
         total += block_macs
@@ -41,8 +42,8 @@ def _block_macs(block: Block, size: int) -> tuple[int, int]:
     for name, module in block.named_modules():
         if not isinstance(module, nn.Conv2d):
             continue
-        before = size if name.startswith("shortcut") else inner
-        after = math.ceil(before / module.stride[0])  # all are padded to keep the size
+        aside = name.startswith(("shortcut", "gate"))
+        after = math.ceil((size if aside else inner) / module.stride[0])  # all are padded to keep the size
         total += module.weight.numel() * after**2  # each weight is used once per output pixel
         inner = after
     return total, inner // 2 if isinstance(block, Transition) else inner
@@ -51,4 +52,4 @@ def _block_macs(block: Block, size: int) -> tuple[int, int]:
 def _without_memory(spec: NetSpec) -> Network:
     """The network with shapes alone: 10,001 layers take no memory."""
     with torch.device("meta"):
-        return Network(dataclasses.replace(spec, init="default"))
+        return Network(spec)

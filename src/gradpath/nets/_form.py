@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import nn
 
 from gradpath.nets._blocks import PadShortcut, Projection
@@ -81,6 +82,11 @@ def why_not(module: nn.Module) -> str:
     return ""
 
 
+def is_known_class(module: nn.Module) -> bool:
+    """Whether the module's class is one whose arithmetic is known, be this one's proved or not."""
+    return _full_name(module) in _READERS
+
+
 def _read(module: nn.Module) -> Form:
     read = _READERS.get(_full_name(module))
     _ask(read is not None, f"{type(module).__name__} is not a block whose arithmetic is known")
@@ -96,9 +102,11 @@ def _read(module: nn.Module) -> Form:
 
 
 def _read_ours(module: nn.Module, convs: int, pre: bool) -> Form:
-    """gradpath.nets: conv1, norm1 …, and a shortcut that is None, Identity, PadShortcut or Projection."""
+    """gradpath.nets: conv1, norm1 …, and a shortcut that is None, Identity, PadShortcut or Projection. Dropout,
+    a gate and what branch or shortcut is wrapped in are further parts, which nobody has proved."""
     names = _numbered("conv", convs) + _numbered("norm", convs)
     _ask_children(module, [*names, "shortcut"])
+    _ask(getattr(module, "nonlinearity", F.relu) is F.relu, "its nonlinearity is not ReLU")
     shortcut = _our_shortcut(getattr(module, "shortcut"), pre and bool(getattr(module, "first")))  # noqa: B009
     return _form(module, convs, "norm", pre, shortcut, adds_in_place=False)
 
@@ -154,7 +162,8 @@ def _downsample(module: nn.Module) -> Shortcut:
 
 
 def _full_name(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"
+    kind = vars(type(module)).get("fused_from", type(module))  # a fused block (gradpath.kernels) computes the same
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 _READERS: dict[str, Callable[[nn.Module], Form]] = {

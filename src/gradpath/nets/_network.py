@@ -21,15 +21,13 @@ from gradpath.nets._blocks import (
     PreBottleneck,
     StageBlock,
     Transition,
-    make_conv,
-    make_norm,
 )
 from gradpath.nets._init import initialise
 from gradpath.nets._names import resolve
+from gradpath.nets._options import NONLINEARITIES, Shift, make_norm
 from gradpath.nets._protocol import Block
 from gradpath.record import NetSpec
 
-STAGES = 3
 _STAGE_BLOCKS: dict[tuple[str, bool], type[StageBlock]] = {
     ("post", False): PostBasic,
     ("post", True): PostBottleneck,
@@ -39,17 +37,25 @@ _STAGE_BLOCKS: dict[tuple[str, bool], type[StageBlock]] = {
 
 
 class Stem(nn.Module):
-    """A 3×3 convolution at full resolution; in post-activation nets with norm and ReLU."""
+    """cifar: a 3×3 convolution at full resolution. imagenet: 7×7 with stride 2, and 3×3 max-pooling with stride 2.
+
+    Between them norm and ReLU in post-activation nets, and in dense nets for ImageNet.
+    """
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__()
-        self.post = not spec.preactivated
-        self.conv = make_conv(spec, spec.input_channels, spec.width, 3)
+        self.large = spec.stem == "imagenet"
+        self.post = not spec.preactivated or (spec.family == "dense" and self.large)
+        size, stride = (7, 2) if self.large else (3, 1)
+        bias = spec.norm == "none" and spec.init != "fixup"
+        self.conv = nn.Conv2d(spec.input_channels, spec.width, size, stride, padding=size // 2, bias=bias)
         self.norm = make_norm(spec, spec.width) if self.post else nn.Identity()
+        self.nonlinearity = NONLINEARITIES[spec.nonlinearity]
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(self.conv(x))
-        return F.relu(out) if self.post else out  # N width H W
+        out = self.nonlinearity(out) if self.post else out
+        return F.max_pool2d(out, 3, 2, padding=1) if self.large else out  # N width H W, or a quarter of both
 
 
 class Head(nn.Module):
@@ -58,18 +64,20 @@ class Head(nn.Module):
     def __init__(self, spec: NetSpec, channels: int) -> None:
         super().__init__()
         self.pre = spec.preactivated
-        self.norm = make_norm(spec, channels) if self.pre else nn.Identity()
+        bare = Shift() if spec.init == "fixup" else nn.Identity()
+        self.norm = make_norm(spec, channels) if self.pre else bare
         self.linear = nn.Linear(channels, spec.classes)
+        self.nonlinearity = NONLINEARITIES[spec.nonlinearity]
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.pre:
-            x = F.relu(self.norm(x))
+        x = self.norm(x)
+        x = self.nonlinearity(x) if self.pre else x
         out: Tensor = self.linear(x.mean((2, 3)))  # N classes
         return out
 
 
 class Network(nn.Module):
-    """`stem`, `stages` (three sequences of blocks) and `head`: N C H W → N classes (logits).
+    """`stem`, `stages` (sequences of blocks) and `head`: N C H W → N classes (logits).
 
     Every block lies in a stage and a stage has one resolution at its output: the block that halves the resolution
     (strided, or a dense net's transition) is the first of the next stage.
@@ -83,7 +91,7 @@ class Network(nn.Module):
         self.stages = nn.Sequential(*(nn.Sequential(*blocks) for blocks in stages))
         self.head = Head(spec, channels)
         self._warned_of_size = False
-        initialise(self, spec.init)
+        initialise(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """N C H W → N classes. Raises SpecError for other channels than the net's; warns once of another size."""
@@ -127,14 +135,16 @@ def _stages(spec: NetSpec) -> tuple[list[list[Block]], int]:
     """The blocks of a plain or residual net by stage, and the channels that leave the last."""
     kind = _STAGE_BLOCKS[spec.activation, spec.bottleneck]
     stages: list[list[Block]] = []
-    channels = spec.width
-    for stage in range(STAGES):
-        channels_out = spec.width * 2**stage * (EXPANSION if spec.bottleneck else 1)
+    channels, count = spec.width, 0
+    for stage, number in enumerate(spec.stage_blocks):
+        channels_out = spec.width * (spec.widen or 1) * 2**stage * (EXPANSION if spec.bottleneck else 1)
         blocks: list[Block] = []
-        for index in range(spec.blocks_per_stage):
+        for index in range(number):
             stride = 2 if stage > 0 and index == 0 else 1
-            blocks.append(kind(spec, channels, channels_out, stride, first=index == 0))
-            channels = channels_out
+            # In wide nets (their code) a first block that changes no shape has the shortcut of any other.
+            first = index == 0 and (spec.widen is None or (channels, stride) != (channels_out, 1))
+            blocks.append(kind(spec, channels, channels_out, stride, first, count))
+            channels, count = channels_out, count + 1
         stages.append(blocks)
     return stages, channels
 
@@ -144,13 +154,13 @@ def _dense_stages(spec: NetSpec) -> tuple[list[list[Block]], int]:
     kind = DenseBottleneckLayer if spec.bottleneck else DenseLayer
     stages: list[list[Block]] = []
     channels = spec.width
-    for stage in range(STAGES):
+    for stage, number in enumerate(spec.stage_blocks):
         blocks: list[Block] = []
         if stage > 0:
             transition = Transition(spec, channels)
             blocks.append(transition)
             channels = transition.channels_out
-        for _ in range(spec.blocks_per_stage):
+        for _ in range(number):
             layer = kind(spec, channels)
             blocks.append(layer)
             channels = layer.channels_out

@@ -200,10 +200,11 @@ def _record_file(path: Path) -> Path:
     return files[0]
 
 
-def write_whole(path: Path, content: bytes) -> Path:
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> Path:
     """Write bytes under a temporary name in the same folder, then rename: readers see all of it or nothing.
 
-    Raises UserError naming the path where it cannot be written.
+    durable: it is on the disk when this returns, so that a power cut loses nothing of it. Raises UserError naming the
+    path where it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,12 +216,31 @@ def write_whole(path: Path, content: bytes) -> Path:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
+        if durable:
+            _sync_folder(path.parent)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise UserError(f"{path}: cannot be written ({reason}): make room, or name another folder") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a rename on the disk; Windows has no such call, and needs none."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _umask() -> int:

@@ -67,4 +67,6 @@ class DataSplit(Record, kind="split"):
     fraction: float
     """Of each class."""
     held_out: tuple[str, ...]
-    """Paths below the data set's folder, with '/'; indices as text where images have no names."""
+    """For validation. Paths below the data set's folder, with '/'; indices as text where images have no names."""
+    test: tuple[str, ...] = ()
+    """The test images, where they have names."""

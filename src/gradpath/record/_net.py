@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from gradpath.errors import SpecError
 from gradpath.record._base import Record
+from gradpath.record._net_rules import check
 
 Family = Literal["plain", "residual", "dense"]
-NormKind = Literal["none", "batch"]
+NormKind = Literal["none", "batch", "layer", "group"]
 Shortcut = Literal["A", "B", "C"]
 Padding = Literal["both", "end"]
-Init = Literal["he", "default"]
+Init = Literal["he", "he-in", "xavier", "fixup", "skipinit", "rezero", "delta-orthogonal", "default"]
 Activation = Literal["post", "pre"]
-_CHOICES = {
-    "family": Family,
-    "norm": NormKind,
-    "init": Init,
-    "activation": Activation,
-    "shortcut": Shortcut,
-    "padding": Padding,
-}
+StemKind = Literal["cifar", "imagenet"]
+StrideOn = Literal["1x1", "3x3"]
+Concat = Literal["append", "prepend"]
+Nonlinearity = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
+DepthMode = Literal["batch", "row"]
+GateKind = Literal["none", "exclusive", "shortcut"]
+
+STAGES = 3
+"""Of nets whose `blocks` are not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +35,15 @@ class NetSpec(Record, kind="net"):
 
     family: Family
     depth: int
-    """Weighted layers on the main path: 6n+2 (basic), 9n+2 (bottleneck); dense 3n+4, with bottleneck 6n+4."""
+    """Weighted layers on the main path: 6n+2 (basic), 9n+2 (bottleneck); dense 3n+4, with bottleneck 6n+4; wide nets,
+    whose authors count the projections too, 6n+4. With `blocks`: what their numbers add up to."""
     width: int = 16
-    """Channels of the stem and of the first stage; the next stages have 2 and 4 times as many. Dense: of the stem."""
+    """Channels of the stem and of the first stage (a bottleneck's inner ones); each next stage has twice as many.
+    Dense: of the stem."""
     norm: NormKind = "batch"
+    """layer: over all channels and pixels (one group). group: 32 groups, fewer where they would have one channel."""
     init: Init = "he"
-    """he: normal with variance 2/fan_out for convolutions. default: PyTorch's own."""
+    """See `gradpath.nets.initialise`. fixup, skipinit and rezero add scalars to the net."""
     activation: Activation = "post"
     """post: conv, norm, ReLU. pre: norm, ReLU, conv (He et al. 2016). Dense nets are always pre."""
     bottleneck: bool = False
@@ -54,27 +58,92 @@ class NetSpec(Record, kind="net"):
     classes: int = 10
     input_size: int = 32
     input_channels: int = 3
+    blocks: tuple[int, ...] = ()
+    """Blocks of each stage, as (3, 4, 6, 3) in ResNet-50; dense: layers of each dense block. Empty: three equal stages
+    by the depth's rule."""
+    stem: StemKind = "cifar"
+    """cifar: a 3×3 convolution. imagenet: 7×7 with stride 2, and 3×3 max-pooling with stride 2."""
+    groups: int = 1
+    """Bottleneck: groups of the 3×3 convolution (the cardinality of ResNeXt)."""
+    group_width: int | None = None
+    """Bottleneck: inner channels of each group in the first stage, doubled in each next. None: `width` in all."""
+    widen: int | None = None
+    """Basic: the stages are this many times as wide as the stem (k of WRN-28-k)."""
+    stride_on: StrideOn | None = None
+    """Bottleneck: which convolution halves the resolution. None: 3×3 in post-, 1×1 in pre-activation nets."""
+    concat: Concat = "append"
+    """Dense: new features last, [x, new], or first. Weights of one do not work in the other."""
+    nonlinearity: Nonlinearity = "relu"
+    """Wherever this specification says ReLU. leaky-relu: slope 0.01."""
+    dropout: float = 0.0
+    """Rate between the convolutions of a basic block (Zagoruyko and Komodakis 2016); dense: after every convolution
+    but the first (Huang et al. 2017)."""
+    stochastic_depth: float = 0.0
+    """Rate at which the last branch is dropped; it grows linearly from the first (Huang et al. 2016: 1 − p_L = 0.5)."""
+    stochastic_depth_mode: DepthMode = "batch"
+    """batch: one draw for the mini-batch, the l-th of L branches at rate·l/L, scaled by its chance in evaluation (the
+    paper). row: one draw for each sample, rate·(l−1)/(L−1), scaled up where kept (timm)."""
+    shortcut_scale: float = 1.0
+    """Constant factor λ of every shortcut (He et al. 2016, table 1)."""
+    branch_scale: float = 1.0
+    """Constant factor of every branch."""
+    shortcut_dropout: float = 0.0
+    """Rate of dropout on every shortcut."""
+    gate: GateKind = "none"
+    """g = σ(1×1 convolution of the block's input). exclusive: g·branch + (1 − g)·shortcut, as highway networks;
+    shortcut: branch + (1 − g)·shortcut."""
+    gate_bias: float = -6.0
+    """Initial bias of the gates; below 0 the shortcut is open."""
+    zero_last_norm: bool = False
+    """The last norm of each branch begins with weight 0 (post-activation)."""
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_ranges()
-        if self.family == "dense":
-            self._check_dense()
-        else:
-            self._check_stages()
+        if isinstance(self.blocks, list):
+            object.__setattr__(self, "blocks", tuple(self.blocks))
+        check(self)
+
+    @property
+    def stage_blocks(self) -> tuple[int, ...]:
+        """Blocks of each stage; dense: layers of each dense block."""
+        if self.blocks:
+            return self.blocks
+        step, rest, _ = self.depth_rule
+        return ((self.depth - rest) // step,) * STAGES
 
     @property
     def blocks_per_stage(self) -> int:
-        """n: blocks in each of the three stages (residual, plain) or layers in each of the three dense blocks."""
-        step, rest, _ = self.depth_rule
-        return (self.depth - rest) // step
+        """n: blocks in the first stage, in nets of equal stages in each; dense: layers."""
+        return self.stage_blocks[0]
+
+    @property
+    def convs_per_block(self) -> int:
+        """Convolutions of a branch, or of a dense layer."""
+        if self.family == "dense":
+            return 2 if self.bottleneck else 1
+        return 3 if self.bottleneck else 2
 
     @property
     def depth_rule(self) -> tuple[int, int, str]:
-        """(step, rest, formula) of the legal depths: step·n + rest."""
-        if self.family == "dense":
-            return (6, 4, "6n+4") if self.bottleneck else (3, 4, "3n+4")
-        return (9, 2, "9n+2") if self.bottleneck else (6, 2, "6n+2")
+        """(step, rest, formula) of the legal depths of nets with equal stages: step·n + rest."""
+        stages = len(self.blocks) or STAGES
+        step, rest = stages * self.convs_per_block, 2
+        if self.family == "dense" or self.widen is not None:
+            rest += stages - 1  # dense: the transitions
+        if self.widen is not None:
+            rest = 1 + stages  # stem and projections, not the linear layer
+        return step, rest, f"{step}n+{rest}"
+
+    def with_blocks(self, count: int) -> NetSpec:
+        """The net of this kind with `count` blocks in each of its stages."""
+        step, rest, _ = self.depth_rule
+        return replace(self, depth=step * count + rest, blocks=(count,) * len(self.blocks))
+
+    def plain_twin(self) -> NetSpec:
+        """This net without skips, and without what only skips can have; of a residual net with option A and none of
+        those it has the same parameters. Raises SpecError for dense nets."""
+        bare = {"init": "he"} if self.init in ("fixup", "skipinit", "rezero") else {}
+        reset = {name: type(self).__dataclass_fields__[name].default for name in _SKIPS_ALONE}
+        return replace(self, family="plain", shortcut="A", **reset, **bare)  # type: ignore[arg-type]
 
     @property
     def preactivated(self) -> bool:
@@ -82,56 +151,21 @@ class NetSpec(Record, kind="net"):
         return self.family == "dense" or self.activation == "pre"
 
     @property
+    def halvings(self) -> int:
+        """How often the resolution is halved."""
+        return len(self.stage_blocks) - 1 + 2 * (self.stem == "imagenet")
+
+    @property
     def label(self) -> str:
-        """A short name, such as 'residual 56' or 'DenseNet-BC 58'."""
+        """A short name, such as 'residual 56', 'wide residual 28-10' or 'DenseNet-BC 58'."""
         if self.family != "dense":
-            return f"{self.family} {self.depth}"
+            wide = "" if self.widen is None else f"-{self.widen}"
+            groups = f" {self.groups}×{self.group_width or '?'}d" if self.groups > 1 else ""
+            return f"{'wide ' * bool(wide)}{self.family} {self.depth}{wide}{groups}"
         suffix = "B" * self.bottleneck + "C" * (self.compression < 1)
         return f"DenseNet{'-' if suffix else ''}{suffix} {self.depth}"
 
-    def _check_types(self) -> None:
-        for name, literal in _CHOICES.items():
-            if getattr(self, name) not in get_args(literal):
-                choices = " or ".join(map(repr, get_args(literal)))
-                raise SpecError(f"{name} must be {choices}, got {getattr(self, name)!r}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "int" and (not isinstance(value, int) or isinstance(value, bool)):
-                raise SpecError(f"{field.name} must be a whole number, got {value!r}")
 
-    def _check_ranges(self) -> None:
-        for name in ("width", "growth_rate", "classes", "input_channels"):
-            if getattr(self, name) < 1:
-                raise SpecError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.input_size < 8:
-            raise SpecError(f"input_size must be at least 8 (three stages halve it twice), got {self.input_size}")
-        step, rest, formula = self.depth_rule
-        below = (self.depth - rest) // step * step + rest
-        if self.depth != below or self.depth < step + rest:
-            near = [d for d in (below, below + step) if d >= step + rest] or [step + rest]
-            kind = f"{self.family}{' bottleneck' if self.bottleneck else ''}"
-            raise SpecError(
-                f"depth {self.depth} does not make a {kind} net: its depth is {formula}: {' or '.join(map(str, near))}"
-            )
-
-    def _check_dense(self) -> None:
-        if not 0 < self.compression <= 1:
-            raise SpecError(
-                f"compression is the factor of channels kept, above 0 and at most 1, got {self.compression}"
-            )
-        if self.compression * self.blocks_per_stage * self.growth_rate < 1:
-            raise SpecError(f"compression {self.compression} leaves a transition without a channel")
-        if self.norm == "none":
-            raise SpecError(
-                "a dense net without norm is not offered: use norm='batch', or family='residual' with norm='none'"
-            )
-
-    def _check_stages(self) -> None:
-        if self.compression != 1.0:
-            raise SpecError(f"compression belongs to dense nets, got {self.compression} with family={self.family!r}")
-        if self.padding == "both" and self.shortcut == "A" and self.width % 2 and self.family == "residual":
-            raise SpecError(
-                f"padding='both' needs an even width to pad both sides alike, got {self.width}: use padding='end'"
-            )
-        if self.activation == "pre" and self.shortcut == "C":
-            raise SpecError("pre-activation nets have shortcut A or B: C would put a projection on every express lane")
+_SKIPS_ALONE = (
+    "shortcut_scale branch_scale shortcut_dropout gate gate_bias stochastic_depth stochastic_depth_mode zero_last_norm"
+).split()

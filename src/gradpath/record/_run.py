@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from gradpath.errors import UserError
 from gradpath.record._base import Record
+from gradpath.record._evaluation import Evaluation
 from gradpath.record._flow import Flow
 from gradpath.record._net import Family, NetSpec, NormKind
 from gradpath.record._plan import Plan
+from gradpath.record._recipe import Recipe
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
-Schedule = Literal["one-cycle", "step"]
-Augment = Literal["none", "flip", "crop-flip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +37,10 @@ class Execution(Record):
     precision: Precision
     layout: Layout
     reason: str
+    backend: str = "reference"
+    """Which blocks compute: reference (plain torch), or the name of the fused ones."""
+    threads: int | None = None
+    """Of the CPU; None: as found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,46 +58,25 @@ class DataInfo(Record):
     std: tuple[float, ...]
     class_shares: tuple[float, ...] = ()
     """Fraction of the training images in each class; empty where it is not known."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe(Record):
-    """How a net is trained: SGD with Nesterov momentum, cross-entropy."""
-
-    epochs: int
-    batch_size: int = 32
-    learning_rate: float = 0.05
-    """The peak of the schedule."""
-    schedule: Schedule = "one-cycle"
-    """one-cycle: linear up from a tenth over the first quarter, then linear down to 0.
-    step: divided by 10 after half and after three quarters of the steps."""
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    augment: Augment = "none"
-    """crop-flip: pad by 4 zeros, crop at a random place, flip left to right at random."""
-
-    def __post_init__(self) -> None:
-        for name, choices in (("schedule", Schedule), ("augment", Augment)):
-            if getattr(self, name) not in get_args(choices):
-                raise UserError(f"{name} is one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}")
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name, low, high in (("learning_rate", 0.0, math.inf), ("momentum", 0.0, 1.0)):
-            if not low < getattr(self, name) < high:
-                raise UserError(f"{name} must lie between {low:g} and {high:g}, got {getattr(self, name)}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise UserError(f"weight_decay must not be negative, got {self.weight_decay}")
+    pixel_mean: str = ""
+    """Mean training image, of pixel values in 0..1, that is subtracted in place of `mean`: float32, C H W, little
+    endian, in base64. Empty: `mean` is."""
+    validation_images: int = 0
+    """Held out of the training images, which are counted without them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch(Record):
-    """Means over one epoch. Losses are cross-entropies in nats; accuracies are fractions."""
+    """Means over one epoch. Losses are cross-entropies in nats, with the recipe's label smoothing and mixing;
+    accuracies are fractions, training's of the augmented images."""
 
     train_loss: float
     train_accuracy: float
-    test_accuracy: float
+    test_accuracy: float | None
+    """None where the test images are kept for the end, as in `gp.train`."""
     seconds: float
+    validation_accuracy: float | None = None
+    """On images held out of training; None where none were."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,18 +99,32 @@ class Trial(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start(Record):
+    """What a net began with."""
+
+    weights: str
+    """The file's name, without its folder."""
+    replaced: tuple[str, ...]
+    """Parameters that the file did not give: those of a classifier for other classes."""
+    normalise: str
+    """Whose mean and standard deviation: 'weights', 'imagenet' or 'data'."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord(Record, kind="run"):
     """One net, trained (`gp.train`)."""
 
     name: str
-    family: Family
+    family: Family | None
+    """None, as norm and spec, for a model that is not one of gradpath's own."""
     depth: int
-    norm: NormKind
+    """Weighted layers: on the main path of a net of ours, all that are run of another model."""
+    norm: NormKind | None
     parameters: int
     macs: int
     """Multiply-accumulates of one image, convolutions and linear layers only."""
     seed: int
-    spec: NetSpec
+    spec: NetSpec | None
     recipe: Recipe
     execution: Execution
     data: DataInfo
@@ -148,12 +143,37 @@ class RunRecord(Record, kind="run"):
     """File name of the weights, beside the record."""
     plan: Plan | None = None
     """By which it was trained, without its table of layers; None where everything was kept."""
+    diverged_in: str | None = None
+    """Where the step that diverged first left what is finite: a module's name and what of it; None where unknown."""
+    start: Start | None = None
+    """None: from scratch."""
+    notes: tuple[str, ...] = ()
+    """What was decided on the way: a classifier replaced, a normalisation taken, layers frozen. A sentence each."""
+    best_epoch: int | None = None
+    """From 1: the epoch best on the validation images, whose weights were kept; None: the last epoch's."""
+    test: Evaluation | None = None
+    """Of the weights that were kept, read once, at the end; None where the run did not come to it."""
+
+    @property
+    def kept_epoch(self) -> Epoch | None:
+        """The epoch whose weights were kept; None where none was finished."""
+        if self.best_epoch is not None:
+            return self.epochs[self.best_epoch - 1]
+        return self.epochs[-1] if self.epochs else None
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Of the weights that were kept; None where the test images were not read."""
+        if self.test is not None:
+            return self.test.accuracy
+        return self.epochs[-1].test_accuracy if self.epochs else None
 
     def __repr__(self) -> str:
+        tested = "" if self.test_accuracy is None else f", test accuracy {self.test_accuracy:.1%}"
         if self.diverged_at_step is not None:
             state = f"diverged at step {self.diverged_at_step}"
         elif self.epochs:
-            state = f"{len(self.epochs)} epochs, test accuracy {self.epochs[-1].test_accuracy:.1%}"
+            state = f"{len(self.epochs)} epochs{tested}"
         else:
             state = "no epoch finished"
         return f"RunRecord({self.name}, {self.parameters:,} parameters: {state})"

@@ -33,7 +33,7 @@ def is_quick(comparison: Comparison) -> bool:
 
     An interrupted run may only not have come to them: then its depth or its minutes tell.
     """
-    if any(net.family == "dense" or (net.norm, net.spec.init) == ("none", "he") for net in comparison.nets):
+    if any(net.family == "dense" or (net.norm, facts.spec_of(net).init) == ("none", "he") for net in comparison.nets):
         return False
     if len({net.depth for net in comparison.nets if net.norm == "batch"}) > 1:
         return False

@@ -34,7 +34,7 @@ def _epoch(net: RunRecord, get: Callable[[Epoch], str], otherwise: str = "-") ->
     return otherwise if epoch is None else get(epoch)
 
 
-def _epoch_value(net: RunRecord, get: Callable[[Epoch], float]) -> float | None:
+def _epoch_value(net: RunRecord, get: Callable[[Epoch], float | None]) -> float | None:
     epoch = facts.last_epoch(net)
     return None if epoch is None else get(epoch)
 
@@ -110,8 +110,8 @@ NET_COLUMNS: tuple[Column[RunRecord], ...] = (
         lambda n: _flow_value(n, lambda f: f.effective_depth),
         keep=6,
     ),
-    Column("norm", lambda n: n.norm, "norm", keep=2, left=True, minor=True),
-    Column("init", lambda n: n.spec.init, "init", keep=1, left=True, minor=True),
+    Column("norm", lambda n: n.norm or "-", "norm", keep=2, left=True, minor=True),
+    Column("init", lambda n: "-" if n.spec is None else n.spec.init, "init", keep=1, left=True, minor=True),
     Column("note", note, "note", keep=0, left=True),
 )
 NET_CAPTION = (
@@ -170,6 +170,7 @@ EPOCH_COLUMNS: tuple[Column[tuple[int, Epoch]], ...] = (
     Column("epoch", lambda e: str(e[0]), "epoch"),
     Column("train loss", lambda e: facts.loss_text(e[1].train_loss, 3), "train_loss_nats"),
     Column("train acc.", lambda e: units.percent(e[1].train_accuracy), "train_accuracy"),
+    Column("valid. acc.", lambda e: units.percent(e[1].validation_accuracy), "validation_accuracy"),
     Column("test acc.", lambda e: units.percent(e[1].test_accuracy), "test_accuracy"),
     Column("time", lambda e: units.seconds(e[1].seconds), "seconds"),
 )

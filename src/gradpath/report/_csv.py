@@ -7,10 +7,11 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gradpath.record import Comparison, Flow, FlowDiff, PathLengths, Plan, RunRecord, table_rows
+from gradpath.record import Comparison, Evaluation, Flow, FlowDiff, PathLengths, Plan, RunRecord, Seeds, table_rows
 from gradpath.record._tables import plain_rows
 from gradpath.report import _columns as columns
 from gradpath.report._columns import Column
+from gradpath.report._run_text import CLASS_COLUMNS, SEED_COLUMNS, class_rows
 
 
 def net_csv(record: Comparison) -> bytes:
@@ -19,6 +20,18 @@ def net_csv(record: Comparison) -> bytes:
 
 def epoch_csv(record: RunRecord) -> bytes:
     return _of_columns(columns.EPOCH_COLUMNS, list(enumerate(record.epochs, 1)))
+
+
+def evaluation_csv(record: Evaluation) -> bytes:
+    """A row for each class: its images, what was right, and, up to a limit, what they were called."""
+    called = [f"called {name}" for name in (*record.classes, "another class")][: len((record.confusion or ((),))[0])]
+    heads = [column.key for column in CLASS_COLUMNS] + called
+    rows = zip(class_rows(record), record.confusion or ((),) * len(record.classes), strict=True)
+    return _written([heads, *([(c.value or c.cell)(row) for c in CLASS_COLUMNS] + list(more) for row, more in rows)])
+
+
+def seeds_csv(record: Seeds) -> bytes:
+    return _of_columns(SEED_COLUMNS, record.runs)
 
 
 def layer_csv(record: Flow) -> bytes:

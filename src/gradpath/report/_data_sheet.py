@@ -19,8 +19,10 @@ _LETTERS = 20
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def contact_sheet(images: Array, labels: Array, classes: Sequence[str]) -> bytes:
-    """PNG bytes. images: uint8 (N C H W); labels: (N). Twelve images a class, evenly drawn; 100 classes at most.
+def contact_sheet(images: Any, labels: Array, classes: Sequence[str]) -> bytes:
+    """PNG bytes, of twelve images a class, evenly drawn; 100 classes at most.
+
+    images: uint8 (N C H W), an array, or what gives one for each index; labels: (N).
 
     Raises MissingExtraError without Pillow.
     """
@@ -37,9 +39,9 @@ def contact_sheet(images: Array, labels: Array, classes: Sequence[str]) -> bytes
         text = shorten(printable(name), _LETTERS)
         pen.text((_GAP * 2, top + _TILE / 2), text, fill="black", font=font, anchor="lm")
         for column, index in enumerate(_drawn(np.flatnonzero(labels == row))):
-            pixels = images[index][0] if images.shape[1] == 1 else images[index].transpose(1, 2, 0)
-            tile = Image.fromarray(np.ascontiguousarray(pixels)).resize((_TILE, _TILE))
-            sheet.paste(tile, (_NAME + column * step, top))
+            pixels = np.asarray(images[index])  # C H W
+            tile = Image.fromarray(np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)))
+            sheet.paste(tile.resize((_TILE, _TILE)), (_NAME + column * step, top))
     target = io.BytesIO()
     sheet.save(target, "PNG")
     return target.getvalue()

@@ -76,20 +76,22 @@ def twin_pairs(comparison: Comparison) -> Iterator[tuple[RunRecord, RunRecord]]:
     """(plain, residual): alike in everything but the skips, trained alike."""
     for residual in facts.select(comparison, "residual"):
         for plain in facts.select(comparison, "plain"):
-            if _without_skips(plain.spec) == _without_skips(residual.spec) and comparable(plain, residual):
+            same = _without_skips(facts.spec_of(plain)) == _without_skips(facts.spec_of(residual))
+            if same and comparable(plain, residual):
                 yield plain, residual
 
 
 def _without_skips(spec: NetSpec) -> NetSpec:
-    return replace(spec, family="plain", shortcut="A", padding="end")
+    return replace(spec.plain_twin(), padding="end")
 
 
 def depth_pairs(comparison: Comparison) -> Iterator[tuple[RunRecord, RunRecord]]:
     """(shallowest, deepest) plain net of each kind: alike in everything but the depth, trained alike."""
 
     def kind(net: RunRecord) -> str:
-        return repr((_without_skips(replace(net.spec, depth=20, bottleneck=False)), net.spec.bottleneck, net.recipe,
-                     net.seed, net.data))  # fmt: skip
+        spec = facts.spec_of(net)
+        shape = {**vars(_without_skips(spec)), "depth": None, "blocks": ()}
+        return repr((shape, net.recipe, net.seed, net.data))
 
     for _, group in groupby(sorted(facts.select(comparison, "plain"), key=kind), kind):
         nets = list(group)  # still shallowest first: sorting is stable

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Literal
 
 from gradpath import units
-from gradpath.record import Comparison, DataInfo, Epoch, Flow, Gain, RunRecord
+from gradpath.errors import RecordError
+from gradpath.record import Comparison, DataInfo, Epoch, Flow, Gain, NetSpec, RunRecord
 
 LEARNED_LOSS = 0.95
 """Of the loss of guessing. Batch noise moves an untrained net's mean loss by a percent or two."""
@@ -90,6 +91,12 @@ def divergence(net: RunRecord) -> str:
     return "diverged" if step is None else f"diverged at step {step:,}"
 
 
+def divergence_place(net: RunRecord) -> str:
+    """'diverged at step 37: the loss is not finite, first in stages.1.2.norm2 (output not finite)'."""
+    place = f": the loss is not finite, first in {net.diverged_in}" if net.diverged_in else ""
+    return divergence(net) + place
+
+
 def outcome(net: RunRecord) -> Outcome:
     """What came of the training."""
     if diverged(net):
@@ -98,9 +105,21 @@ def outcome(net: RunRecord) -> Outcome:
         return "unfinished"
     guess = guessing_accuracy(net.data)
     beats_loss = net.epochs[-1].train_loss < LEARNED_LOSS * guessing_loss(net.data)
-    accuracy = max(net.epochs[-1].train_accuracy, net.epochs[-1].test_accuracy)
+    accuracy = max(net.epochs[-1].train_accuracy, unseen_accuracy(net.epochs[-1]))
     beats_accuracy = accuracy > min(LEARNED_ACCURACY * guess, (1 + guess) / 2)
     return "learned" if beats_loss or beats_accuracy else "not learned"
+
+
+def unseen_accuracy(epoch: Epoch) -> float:
+    """On the test images where they were looked at, else on those held out to validate; 0 where neither was."""
+    return epoch.test_accuracy if epoch.test_accuracy is not None else epoch.validation_accuracy or 0.0
+
+
+def spec_of(net: RunRecord) -> NetSpec:
+    """Of a net of a comparison: all of them are gradpath's own."""
+    if net.spec is None:
+        raise RecordError(f"{label(net)}: a comparison is of nets with a specification, this one has none")
+    return net.spec
 
 
 def everything_diverged(comparison: Comparison) -> bool:
@@ -213,6 +232,12 @@ def loss_text(loss: float | None, decimals: int = 2) -> str:
     if loss is None or not math.isfinite(loss) or abs(loss) >= 1000:
         return ratio_text(loss)
     return f"{loss:.{decimals if loss >= 0.1 or loss == 0 else 4}f}"
+
+
+def recipe_prefix(net: RunRecord) -> str:
+    """'recipe wrn, ' where one was asked for by name."""
+    name = net.recipe.name
+    return "" if name in ("", "default") else f"recipe {name}, "
 
 
 def learning_rate_text(net: RunRecord) -> str:

@@ -10,12 +10,19 @@ from gradpath.record import (
     CircuitRecord,
     Comparison,
     DataReport,
+    Evaluation,
     Flow,
     FlowDiff,
+    NetComparison,
+    NetList,
+    NetTable,
     PathLengths,
     Plan,
+    Predictions,
+    Recipe,
     Record,
     RunRecord,
+    Seeds,
     Spike,
     WhatIf,
 )
@@ -25,8 +32,12 @@ from gradpath.report._data_text import data_markdown, data_text
 from gradpath.report._diff_text import diff_markdown, diff_text
 from gradpath.report._flow_text import flow_text
 from gradpath.report._markdown import flow_markdown
+from gradpath.report._nets_text import NetsRecord, nets_markdown, nets_text
 from gradpath.report._paths_text import paths_markdown, paths_text
 from gradpath.report._plan_text import plan_markdown, plan_text
+from gradpath.report._predictions import predictions_csv, predictions_markdown, predictions_text
+from gradpath.report._recipe_text import recipe_markdown, recipe_text
+from gradpath.report._run_text import evaluation_text, seeds_text
 from gradpath.report._watched import spike_text
 from gradpath.report._whatif_text import whatif_text
 
@@ -35,11 +46,18 @@ DEFAULT_WIDTH = 80
 _TEXTS: dict[type[Record], Callable[[Any, int], str]] = {
     Comparison: text.comparison_text,
     DataReport: data_text,
+    Evaluation: evaluation_text,
     Flow: flow_text,
     FlowDiff: diff_text,
+    NetComparison: nets_text,
+    NetList: nets_text,
+    NetTable: nets_text,
     PathLengths: paths_text,
     Plan: plan_text,
+    Predictions: predictions_text,
+    Recipe: recipe_text,
     RunRecord: text.run_text,
+    Seeds: seeds_text,
     Spike: spike_text,
     WhatIf: whatif_text,
 }
@@ -130,12 +148,30 @@ def _diff_md(record: FlowDiff) -> bytes:
     return diff_markdown(record).encode()
 
 
+def _nets_md(record: NetsRecord) -> bytes:
+    return nets_markdown(record).encode()
+
+
 def _paths_md(record: PathLengths) -> bytes:
     return paths_markdown(record).encode()
 
 
 def _plan_md(record: Plan) -> bytes:
     return plan_markdown(record).encode()
+
+
+def _run_md(record: RunRecord) -> bytes:
+    from gradpath.report._card import model_card
+
+    return model_card(record).encode()
+
+
+def _recipe_md(record: Recipe) -> bytes:
+    return recipe_markdown(record).encode()
+
+
+def _predictions_md(record: Predictions) -> bytes:
+    return predictions_markdown(record).encode()
 
 
 def _plan_html(record: Plan) -> bytes:
@@ -153,6 +189,7 @@ def _plan_svg(record: Plan) -> bytes:
 FORMATS: dict[type[Record], dict[str, Writer]] = {
     Comparison: {"html": _html, "png": _png, "svg": _drawn_svg, "txt": _text, "csv": csv.net_csv, "json": _json},
     DataReport: {"txt": _text, "json": _json, "md": _data_md},
+    Evaluation: {"txt": _text, "csv": csv.evaluation_csv, "json": _json},
     Flow: {
         "html": _html,
         "png": _png,
@@ -163,6 +200,9 @@ FORMATS: dict[type[Record], dict[str, Writer]] = {
         "md": _flow_md,
     },
     FlowDiff: {"html": _html, "txt": _text, "csv": csv.diff_csv, "json": _json, "md": _diff_md},
+    NetComparison: {"txt": _text, "json": _json, "md": _nets_md},
+    NetList: {"txt": _text, "json": _json, "md": _nets_md},
+    NetTable: {"txt": _text, "json": _json, "md": _nets_md},
     PathLengths: {"html": _html, "txt": _text, "csv": csv.paths_csv, "json": _json, "md": _paths_md},
     Plan: {
         "html": _plan_html,
@@ -173,8 +213,11 @@ FORMATS: dict[type[Record], dict[str, Writer]] = {
         "json": _json,
         "md": _plan_md,
     },
+    Predictions: {"txt": _text, "csv": predictions_csv, "json": _json, "md": _predictions_md},
+    Recipe: {"txt": _text, "json": _json, "md": _recipe_md},
     WhatIf: {"html": _html, "txt": _text, "json": _json},
-    RunRecord: {"html": _html, "txt": _text, "csv": csv.epoch_csv, "json": _json},
+    RunRecord: {"html": _html, "txt": _text, "csv": csv.epoch_csv, "json": _json, "md": _run_md},
+    Seeds: {"txt": _text, "csv": csv.seeds_csv, "json": _json},
     Spike: {"html": _html, "json": _json},
     CircuitRecord: {
         "html": _circuit_html,

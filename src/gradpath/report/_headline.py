@@ -52,7 +52,7 @@ def _without_pair(comparison: Comparison) -> str:
             name = facts.label(net)
             return f"{name[:1].upper()}{name[1:]}: at initialisation, the gradient that reaches the stem is {norm}"
     learned = [n for n in comparison.nets if facts.outcome(n) == "learned"]
-    best = max(learned, key=lambda net: net.epochs[-1].test_accuracy)
+    best = max(learned, key=lambda net: facts.unseen_accuracy(net.epochs[-1]))
     right = f"{units.percent(best.epochs[-1].test_accuracy)} of the test images right"
     return f"After {wording.length(best)}, {facts.label(best)} gets {right}"
 

@@ -27,7 +27,7 @@ def comparison_pairs(record: Comparison) -> Pairs:
 def run_pairs(run: RunRecord) -> Pairs:
     pairs = {
         "size": f"{units.count(run.parameters)} parameters, {units.count(run.macs)} MACs an image",
-        "recipe": f"{_recipe(run.recipe)}, {facts.learning_rate_text(run)}, seed {run.seed}, "
+        "recipe": f"{facts.recipe_prefix(run)}{_recipe(run.recipe)}, {facts.learning_rate_text(run)}, seed {run.seed}, "
         f"{facts.counted(run.steps, 'step')}",
         "images": _images(run.data),
         "computed in": _execution(run.execution),
@@ -52,8 +52,10 @@ def _recipe(recipe: Recipe) -> str:
 
 
 def _images(data: DataInfo) -> str:
+    held = f"{data.validation_images:,} to validate, " if data.validation_images else ""
     return (
-        f"{data.name}: {data.train_images:,} for training, {data.test_images:,} for testing, {data.image_size} px, "
+        f"{data.name}: {data.train_images:,} for training, {held}{data.test_images:,} for testing, "
+        f"{data.image_size} px, "
         f"{facts.counted(data.channels, 'channel')}, {len(data.classes)} classes"
     )
 

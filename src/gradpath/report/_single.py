@@ -38,8 +38,9 @@ def norm_free(comparison: Comparison) -> Iterator[Finding]:
 def initialisation(comparison: Comparison) -> Iterator[Finding]:
     """The same net without norm in two initialisations: does He's alone cure it?"""
     bare = [net for net in comparison.nets if net.norm == "none"]
-    for default in (net for net in bare if net.spec.init == "default"):
-        he = next((n for n in bare if n.spec == replace(default.spec, init="he") and n.seed == default.seed), None)
+    for default in (net for net in bare if facts.spec_of(net).init == "default"):
+        spec = replace(facts.spec_of(default), init="he")
+        he = next((n for n in bare if n.spec == spec and n.seed == default.seed), None)
         if he is None or facts.outcome(default) != "not learned" or facts.outcome(he) != "learned":
             continue
         rate = "" if default.recipe == he.recipe else " (and the learning rate that suits it)"
@@ -110,11 +111,11 @@ def best_on_test(comparison: Comparison) -> Iterator[Finding]:
     nets = [n for n in comparison.nets if facts.outcome(n) == "learned"]
     if not nets:
         return
-    ranked = sorted(nets, key=lambda net: -net.epochs[-1].test_accuracy)
-    accuracy = ranked[0].epochs[-1].test_accuracy
-    best = [n for n in ranked if n.epochs[-1].test_accuracy == accuracy]
+    ranked = sorted(nets, key=lambda net: -facts.unseen_accuracy(net.epochs[-1]))
+    accuracy = facts.unseen_accuracy(ranked[0].epochs[-1])
+    best = [n for n in ranked if facts.unseen_accuracy(n.epochs[-1]) == accuracy]
     noise = _test_noise(accuracy, comparison.data.test_images)
-    near = [n for n in ranked[len(best) :] if accuracy - n.epochs[-1].test_accuracy <= noise]
+    near = [n for n in ranked[len(best) :] if accuracy - facts.unseen_accuracy(n.epochs[-1]) <= noise]
     one = len([n for n in comparison.nets if n.epochs]) == 1
     rule = "test: one net" if one else "test: tied" if near or len(best) > 1 else "test: one best"
     yield found(rule, f"{_best(comparison, best, one)}{_near(near, len(best))}.", *best, *near)
@@ -131,7 +132,7 @@ def _best(comparison: Comparison, best: list[RunRecord], one: bool) -> str:
         told += units.percent(epoch.test_accuracy)
     else:
         told = f"{names} {'is' if len(best) == 1 else 'are'} best with {right}"
-    if len(best) == 1 and epoch.train_accuracy - epoch.test_accuracy > facts.WORD_GAP:
+    if len(best) == 1 and epoch.train_accuracy - facts.unseen_accuracy(epoch) > facts.WORD_GAP:
         told += f" (it fits the training images better: {units.percent(epoch.train_accuracy)})"
     return told
 

@@ -14,8 +14,9 @@ from gradpath.report import _facts as facts
 from gradpath.report._advice import next_steps
 from gradpath.report._columns import Column
 from gradpath.report._grid import table, wrap
-from gradpath.report._headline import flow_headline, headline
-from gradpath.report._plan_words import plan_line
+from gradpath.report._headline import headline
+from gradpath.report._run_text import run_headline as run_headline
+from gradpath.report._run_text import run_text as run_text
 from gradpath.report._verdict import paragraph
 
 
@@ -72,38 +73,3 @@ def _notes(nets: Sequence[RunRecord], dropped: list[Column[RunRecord]], width: i
     if heads:
         lines += wrap(f"(a wider terminal also shows: {', '.join(heads)})", width)
     return ["", *lines] if lines else []
-
-
-def run_text(run: RunRecord, width: int = 80) -> str:
-    """One trained net: what it was, its epochs, its gradient before training."""
-    lines = wrap(f"{facts.label(run)}: {run_headline(run)}", width)
-    lines += wrap(
-        f"{units.count(run.parameters)} parameters, {units.count(run.macs)} MACs an image; batch "
-        f"{run.recipe.batch_size}, {facts.learning_rate_text(run)}, {run.recipe.schedule}, seed {run.seed}, "
-        f"{facts.counted(run.steps, 'step')} in {run.execution.precision}",
-        width,
-    )
-    if run.plan is not None:
-        lines += wrap(f"trained by a plan: {plan_line(run.plan)}", width)
-    if run.epochs:
-        lines += ["", *table(columns.EPOCH_COLUMNS, list(enumerate(run.epochs, 1)), width)[0]]
-    if run.gradient is not None:
-        lines += ["", *wrap(f"At initialisation: {flow_headline(run.gradient.initial)}", width)]
-        if run.gradient.final is not None:
-            lines += wrap(f"After training: {flow_headline(run.gradient.final)}", width)
-    if run.weights is not None:
-        lines += ["", *wrap(f"weights: {facts.printable(run.weights)}", width)]
-    return "\n".join(lines) + "\n"
-
-
-def run_headline(run: RunRecord) -> str:
-    epoch = facts.last_epoch(run)
-    if facts.diverged(run):
-        return facts.divergence(run)
-    if epoch is None:
-        return "no epoch finished"
-    stopped = ", interrupted" if run.interrupted else ""
-    return (
-        f"{units.percent(epoch.test_accuracy)} of the test images right after {facts.epochs_text(len(run.epochs))}"
-        f"{stopped} (training loss {facts.loss_text(epoch.train_loss)})"
-    )

@@ -23,13 +23,13 @@ def explained(net: RunRecord) -> str:
     name, words = facts.label(net), []
     if net.norm == "none":
         words += ["no norm"] * ("no norm" not in name)
-        words.append("He's initialisation" if net.spec.init == "he" else "PyTorch's default initialisation")
+        words.append("He's initialisation" if facts.spec_of(net).init == "he" else "PyTorch's default initialisation")
     return f"{name} ({', '.join(words)})" if words else name
 
 
 def dense_kind(net: RunRecord) -> str:
     """'a DenseNet-BC': a bottleneck before each layer, half the channels kept between blocks."""
-    return f"a {net.spec.label.rsplit(' ', 1)[0]}"
+    return f"a {facts.spec_of(net).label.rsplit(' ', 1)[0]}"
 
 
 def change(flow: Flow) -> str:

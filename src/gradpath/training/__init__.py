@@ -1,12 +1,14 @@
 """Data, the loop, one net or several side by side: yields records, and tells listeners the news."""
 
+from gradpath.record import Evaluation as Evaluation
 from gradpath.training._compare import compare as compare
+from gradpath.training._data import VALIDATION as VALIDATION
 from gradpath.training._data import Images as Images
 from gradpath.training._data import describe as describe
 from gradpath.training._data import load_images as load_images
 from gradpath.training._data import split_record as split_record
 from gradpath.training._data import stratified as stratified
-from gradpath.training._evaluate import Evaluation as Evaluation
+from gradpath.training._distributed import team_of as team_of
 from gradpath.training._evaluate import evaluate as evaluate
 from gradpath.training._events import EpochDone as EpochDone
 from gradpath.training._events import Event as Event
@@ -16,7 +18,25 @@ from gradpath.training._events import NetPlanned as NetPlanned
 from gradpath.training._events import NetStarted as NetStarted
 from gradpath.training._events import Planned as Planned
 from gradpath.training._events import Progress as Progress
+from gradpath.training._events import Said as Said
+from gradpath.training._events import SeedStarted as SeedStarted
 from gradpath.training._events import ignore as ignore
+from gradpath.training._export import CHECKED_BATCHES as CHECKED_BATCHES
+from gradpath.training._export import TOLERANCE as TOLERANCE
+from gradpath.training._export import Exported as Exported
+from gradpath.training._export import export as export
+from gradpath.training._logs import logged as logged
+from gradpath.training._logs import tensorboard as tensorboard
+from gradpath.training._logs import together as together
+from gradpath.training._logs import wandb as wandb
+from gradpath.training._predict import predict as predict
+from gradpath.training._recipes import RECIPES as RECIPES
+from gradpath.training._recipes import changed as changed
+from gradpath.training._recipes import recipe as recipe
+from gradpath.training._resume import arguments_of as arguments_of
+from gradpath.training._seeds import train_seeds as train_seeds
+from gradpath.training._start import Model as Model
+from gradpath.training._start import Weights as Weights
 from gradpath.training._train import TRAIN_RECIPE as TRAIN_RECIPE
 from gradpath.training._train import can_keep_weights as can_keep_weights
 from gradpath.training._train import train as train

@@ -39,6 +39,7 @@ def compare(
     quick: bool = False,
     seed: int = 0,
     device: str | None = None,
+    backend: str = "auto",
     output: str | os.PathLike[str] | None = None,
     listener: Listener = ignore,
 ) -> Comparison:
@@ -50,6 +51,7 @@ def compare(
         epochs: default: as many as fit into `minutes` on this machine, measured first.
         minutes: default 5, with `quick` 1.
         quick: fewer nets: plain without norm, plain with BatchNorm, residual.
+        backend: of the nets' blocks, as for `gp.fuse`; each net's record says what it was.
         output: a folder for compare.json, written anew after each net, and the weights; as `gp.compare` also for
             report.html and report.png. What an optional package is missing for is left out. None writes nothing.
         listener: called with news (`gradpath.training` events), the first of them `Planned`.
@@ -62,7 +64,7 @@ def compare(
         depth = QUICK_DEPTH if quick else DEFAULT_DEPTH
     images = load_images(data)
     where = pick_device(device)
-    jobs = default_jobs(images, depth, quick)
+    jobs = [replace(job, backend=backend) for job in default_jobs(images, depth, quick)]
     folder = None if output is None else claim(Path(output))
     batch_size = jobs[0].recipe.batch_size
     probe = Probe(where, batch_size)

@@ -20,6 +20,23 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class SeedStarted:
+    """One of several runs of the same net begins."""
+
+    seed: int
+    number: int  # from 1
+    asked: int
+    there: bool  # it was made before, and is not made again
+
+
+@dataclass(frozen=True)
+class Said:
+    """Something worth a line."""
+
+    line: str
+
+
+@dataclass(frozen=True)
 class NetStarted:
     run: RunRecord  # without results yet
     activity: str  # 'finding lr', 'planning' or 'training'
@@ -57,7 +74,7 @@ class NetDone:
     run: RunRecord
 
 
-Event: TypeAlias = Planned | NetStarted | NetPlanned | Progress | EpochDone | NetDone
+Event: TypeAlias = Planned | Said | SeedStarted | NetStarted | NetPlanned | Progress | EpochDone | NetDone
 Listener: TypeAlias = Callable[[Event], None]
 
 

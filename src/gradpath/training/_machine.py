@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -81,9 +80,13 @@ def memory_format(layout: Layout) -> torch.memory_format:
 
 
 def precision_context(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Autocast for bfloat16, nothing for float32."""
+    """Autocast for bfloat16 and float16, nothing for float32. Raises UserError for float16 elsewhere than on CUDA."""
     if precision == "bfloat16":
         return torch.autocast(device.type, torch.bfloat16)
+    if precision == "float16":
+        if device.type != "cuda":
+            raise UserError(f"precision float16 is for CUDA, the device is {device.type}: use bfloat16 or float32")
+        return torch.autocast(device.type, torch.float16)
     return nullcontext()
 
 
@@ -113,8 +116,7 @@ class Probe:
 
     def choose(self, spec: NetSpec) -> Execution:
         """The fastest way on this machine, measured on the shallowest net of the spec's kind."""
-        step, rest, _ = spec.depth_rule
-        small = replace(spec, depth=step + rest)
+        small = spec.with_blocks(1)
         ways: list[tuple[Precision, Layout]] = [("float32", "channels_last"), ("float32", "contiguous")]
         if has_bf16(self.device):
             ways.append(("bfloat16", "channels_last"))

@@ -8,14 +8,14 @@ import { Term } from "./Glossary";
 import { Panel } from "./Panel";
 import { Unseen } from "./Unseen";
 import type { Num } from "./records";
-import { epochLines, hasCurves, type Measure, type Moment, momentLines, netNames, netProfiles, type RunRecord } from "./runs";
+import { epochLines, hasCurves, isValidated, type Measure, type Moment, momentLines, netNames, netProfiles, type RunRecord, testAccuracy } from "./runs";
 
 const t = texts({
   en: {
     profile: "What reaches each layer", moment: "Moment", initial: "before training", final: "after training",
     depth: "depth, % of the way from stem to head", axis: "gradient at the output (RMS)",
     drawing: "Gradient RMS over relative depth {moment}, one line for each of {n} nets",
-    loss: "Training loss", accuracy: "Accuracy", train_accuracy: "on training images", test_accuracy: "on test images", images: "Images",
+    loss: "Training loss", accuracy: "Accuracy", train_accuracy: "on training images", test_accuracy: "on test images", held: "on images held out", images: "Images",
     epoch: "epoch", nats: "cross-entropy (nats)", right: "% right", curve: "{what} after each epoch, one line per net",
     nets: "The nets in numbers", net: "net", parameters: "parameters", macs: "MACs an image", train: "train loss", test: "test acc.",
     stem: "stem over head", layers: "effective depth", rate: "learning rate", time: "time", state: "state", epochs: "epochs",
@@ -26,7 +26,7 @@ const t = texts({
     profile: "各层收到的梯度", moment: "时刻", initial: "训练前", final: "训练后",
     depth: "深度：从输入端到输出端的百分比", axis: "输出处的梯度（均方根）",
     drawing: "{moment}梯度均方根随相对深度的变化，{n} 个网络各一条线",
-    loss: "训练损失", accuracy: "准确率", train_accuracy: "训练图像", test_accuracy: "测试图像", images: "图像",
+    loss: "训练损失", accuracy: "准确率", train_accuracy: "训练图像", test_accuracy: "测试图像", held: "留出图像", images: "图像",
     epoch: "epoch", nats: "交叉熵（奈特）", right: "正确 %", curve: "每个 epoch 之后的{what}，每个网络一条线",
     nets: "各网络的数字", net: "网络", parameters: "参数", macs: "每张图像的乘加次数", train: "训练损失", test: "测试准确率",
     stem: "首尾之比", layers: "有效深度", rate: "学习率", time: "用时", state: "状态", epochs: "epoch 数",
@@ -119,7 +119,7 @@ function Curve({ id, nets, names, what }: Props & { id: "loss" | "accuracy"; wha
         <div class="controls">
           <Choice
             legend={t("images")}
-            choices={(["test_accuracy", "train_accuracy"] as const).map((name) => [name, t(name)] as const)}
+            choices={(["test_accuracy", "train_accuracy"] as const).map((name) => [name, t(name === "test_accuracy" && isValidated(nets) ? "held" : name)] as const)}
             value={measure.value}
             onChange={measure.set}
           />
@@ -146,7 +146,7 @@ function cells(net: RunRecord): string[] {
   const { initial, final } = net.gradient ?? {};
   const seconds = net.epochs.reduce((sum, epoch) => sum + (decoded(epoch.seconds) ?? 0), 0);
   return [
-    count(net.parameters), count(net.macs), String(net.epochs.length), short(decoded(last?.train_loss), 3), percent(decoded(last?.test_accuracy)),
+    count(net.parameters), count(net.macs), String(net.epochs.length), short(decoded(last?.train_loss), 3), percent(decoded(testAccuracy(net))),
     change(initial?.stem_over_head, final?.stem_over_head), change(initial?.effective_depth, final?.effective_depth),
     short(decoded(net.recipe.learning_rate), 3), t("s", { n: short(seconds, 3) }),
   ];

@@ -8,6 +8,7 @@ export interface Epoch {
   readonly train_loss: Num;
   readonly train_accuracy: Num;
   readonly test_accuracy: Num;
+  readonly validation_accuracy?: Num;
   readonly seconds: Num;
 }
 
@@ -24,6 +25,7 @@ export interface RunRecord {
   readonly diverged_at_step: number | null;
   readonly interrupted: boolean;
   readonly recipe: { readonly learning_rate: Num };
+  readonly test?: { readonly right: number; readonly images: number } | null;
   readonly gradient: { readonly initial: Flow; readonly final: Flow | null } | null;
 }
 
@@ -65,10 +67,22 @@ export type Measure = "train_loss" | "train_accuracy" | "test_accuracy";
 export function epochLines(nets: readonly RunRecord[], names: readonly string[], measure: Measure): Series[] {
   const factor = measure === "train_loss" ? 1 : 100;
   return nets.flatMap((net, i) => {
-    const points = net.epochs.map((epoch, k) => [k + 1, scaled(epoch[measure], factor)] as const);
+    const points = net.epochs.map((epoch, k) => [k + 1, scaled(measured(epoch, measure), factor)] as const);
     return points.length ? [lineOf(names[i] ?? net.name, i, points)] : [];
   });
 }
+
+/** Of images that were not trained on: the test images, or those held out where these are kept for the end. */
+const measured = (epoch: Epoch, measure: Measure): Num =>
+  measure === "test_accuracy" ? (epoch.test_accuracy ?? epoch.validation_accuracy ?? null) : epoch[measure];
+
+/** Whether some epoch was looked at by images held out of training, not by the test images. */
+export const isValidated = (nets: readonly RunRecord[]): boolean =>
+  nets.some((net) => net.epochs.some((epoch) => epoch.test_accuracy === null && (epoch.validation_accuracy ?? null) !== null));
+
+/** Of the test images: of the weights that were kept, else after the last epoch. */
+export const testAccuracy = (net: RunRecord): Num =>
+  net.test ? net.test.right / net.test.images : (net.epochs.at(-1)?.test_accuracy ?? null);
 
 function scaled(value: Num, factor: number): number | null {
   const number = decoded(value);

@@ -21,6 +21,7 @@ _WORK, _A_DAY = ".decoding-", 86400.0  # seconds
 _FORM = 1  # grows when the same files would be decoded to other bytes
 _KEPT = 4  # data sets; the ones not used for longest go
 _SHARE_OF_DISK = 0.25  # of the free space is what one data set may take
+_SHARE_STREAMED = 0.5  # where it could not be used without
 
 
 def cache_folder() -> Path:
@@ -59,17 +60,19 @@ def load(name: str) -> tuple[Path, dict[str, Any]] | None:
 
 
 @contextmanager
-def workplace(expected_bytes: int) -> Iterator[tuple[Path, bool]]:
+def workplace(expected_bytes: int, needed: bool = False) -> Iterator[tuple[Path, bool]]:
     """A new folder for a file of that size, gone at the end; and whether it lies in the cache, to be kept there.
 
-    In the temporary folder where the cache cannot be written, or where its disk is nearly full.
+    In the temporary folder where the cache cannot be written, or where its disk is nearly full. `needed`: the file is
+    of no use but in the cache.
     """
     home = cache_folder()
     keeps = False
     with suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)
         _clear_up(home)
-        keeps = expected_bytes <= _SHARE_OF_DISK * shutil.disk_usage(home).free and os.access(home, os.W_OK)
+        share = _SHARE_STREAMED if needed else _SHARE_OF_DISK
+        keeps = expected_bytes <= share * shutil.disk_usage(home).free and os.access(home, os.W_OK)
     with tempfile.TemporaryDirectory(prefix=_WORK, dir=home if keeps else None) as folder:
         yield Path(folder), keeps
 

@@ -22,8 +22,11 @@ _REDUCED = 2  # a JPEG may be decoded at a fraction of its size, at least this m
 _PAPER = 255  # what shows through a transparent pixel
 
 
-def look(file: str) -> tuple[int, int, bool]:
-    """Width and height in pixels as shown (EXIF rotation applied), and whether it is grey. Reads the header alone."""
+def look(file: Any) -> tuple[int, int, bool]:
+    """Width and height in pixels as shown (EXIF rotation applied), and whether it is grey. Reads the header alone.
+
+    file: a path, or a stream of bytes.
+    """
     with Image.open(file) as image:
         width, height = image.size
         whole = image.format == "PNG" and "exif" not in image.info  # Pillow would decode it to look behind its pixels
@@ -31,7 +34,7 @@ def look(file: str) -> tuple[int, int, bool]:
         return (height, width, _is_grey(image)) if turned else (width, height, _is_grey(image))
 
 
-def decode(file: str, size: int, channels: int) -> Array:
+def decode(file: Any, size: int, channels: int) -> Array:
     """The file as uint8 (channels, size, size): upright, shorter side resized (bilinear, antialiased), centre cropped.
 
     Transparent pixels are laid on white. Raises what Pillow raises for a file that is no image or is cut short.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from gradpath.errors import DataError
 from gradpath.record import DataInfo, ImageSizes, SkippedFile
+from gradpath.training._data._streamed import Streamed, as_tensor
 
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 _COUNTED = 2**23  # pixels counted at once: numpy takes eight bytes for each
@@ -19,7 +21,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Images:
-    """A data set: images uint8 (N C H W, square), labels int64 (N), held on one device."""
+    """A data set: images uint8 (N C H W, square), labels int64 (N), held on one device.
+
+    Images that do not fit into the memory are `Streamed`: they lie on disk, and what is asked for is read.
+    """
 
     train_images: Tensor
     train_labels: Tensor
@@ -29,10 +34,21 @@ class Images:
     train_names: tuple[str, ...] = ()
     """Paths of the files below their folder; empty where images have no files of their own."""
     test_names: tuple[str, ...] = ()
+    validation_images: Tensor | None = None
+    """Held out of the training images (`hold_out`); None where none were."""
+    validation_labels: Tensor | None = None
+    validation_names: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Images:
         """The same images on another device."""
-        return replace(self, **{part: getattr(self, part).to(device) for part in PARTS})
+        held = {part: getattr(self, part) for part in (*PARTS, "validation_images", "validation_labels")}
+        return replace(self, **{part: tensor.to(device) for part, tensor in held.items() if tensor is not None})
+
+    @property
+    def bytes(self) -> int:
+        """Of all images and labels: what they take on their device."""
+        held = [getattr(self, part) for part in (*PARTS, "validation_images", "validation_labels")]
+        return sum(getattr(tensor, "held_bytes", tensor.nbytes) for tensor in held if tensor is not None)
 
 
 @dataclass(frozen=True)
@@ -42,8 +58,8 @@ class Found:
     path: str
     name: str
     format: str
-    arrays: dict[str, Array]
-    """The four PARTS: images uint8 N C H W, labels whole numbers N."""
+    arrays: Mapping[str, Array | Streamed]
+    """The four PARTS: images uint8 N C H W (in memory or streamed), labels whole numbers N."""
     classes: tuple[str, ...] | None = None
     """None: as many as there are labels, named by their number."""
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -81,11 +97,13 @@ def checked(found: Found) -> Images:
     )
 
 
-def _tensor(array: Array) -> Tensor:
+def _tensor(array: Any) -> Tensor:
+    if isinstance(array, Streamed):
+        return as_tensor(array)
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # copied only where it is read-only
 
 
-def _info(found: Found, images: dict[str, Array], labels: Array, count: int) -> DataInfo:
+def _info(found: Found, images: dict[str, Any], labels: Array, count: int) -> DataInfo:
     mean, std = pixel_statistics(images["train"])
     return DataInfo(
         name=found.name,
@@ -100,23 +118,34 @@ def _info(found: Found, images: dict[str, Array], labels: Array, count: int) -> 
     )
 
 
-def pixel_statistics(images: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_statistics(images: Array | Streamed) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of pixels in 0..1, exact, from counts of the 256 values."""
     values = np.arange(256) / 255
     means, deviations = [], []
-    step = max(_COUNTED // (images.shape[2] * images.shape[3]), 1)
-    for channel in range(images.shape[1]):
-        counts = np.zeros(256, np.int64)
-        for start in range(0, len(images), step):
-            counts += np.bincount(images[start : start + step, channel].ravel(), minlength=256)
-        shares = counts / counts.sum()
+    for channel in _counts(images):
+        shares = channel / channel.sum()
         mean = float(shares @ values)
         means.append(mean)
         deviations.append(max(float(shares @ (values - mean) ** 2) ** 0.5, 1 / 255))  # a constant channel: not 0
     return tuple(means), tuple(deviations)
 
 
-def _as_images(array: Array, where: str) -> Array:
+def _counts(images: Array | Streamed) -> Array:
+    """How often each of the 256 values occurs in each channel (C 256)."""
+    channels = images.shape[1]
+    counts = np.zeros((channels, 256), np.int64)
+    step = max(_COUNTED // (images.shape[2] * images.shape[3]), 1)
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        pixels = part.read().numpy() if isinstance(part, Streamed) else part
+        for channel in range(channels):
+            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
+    return counts
+
+
+def _as_images(array: Any, where: str) -> Any:
+    if isinstance(array, Streamed):
+        return array
     array = array[:, None] if array.ndim == 3 else array
     if array.ndim != 4 or array.dtype != np.uint8:
         raise DataError(f"{where}: expected uint8 of shape N C H W or N H W, found {array.dtype} {array.shape}")
@@ -129,7 +158,7 @@ def _as_images(array: Array, where: str) -> Array:
     return array
 
 
-def _as_labels(array: Array, images: int, where: str) -> Array:
+def _as_labels(array: Any, images: int, where: str) -> Array:
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{where}: expected whole numbers of shape N, found {array.dtype} {array.shape}")
     if len(array) != images:
@@ -137,7 +166,8 @@ def _as_labels(array: Array, images: int, where: str) -> Array:
     if array.min() < 0 or array.max() > np.iinfo(np.int32).max:
         wrong = array.min() if array.min() < 0 else array.max()
         raise DataError(f"{where}: label {wrong} is out of range: labels count from 0")
-    return array.astype(np.int64)
+    labels: Array = array.astype(np.int64)
+    return labels
 
 
 def _check_classes(train: Array, test: Array, classes: int, where: str, names: tuple[str, ...] | None) -> None:

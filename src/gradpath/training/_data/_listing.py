@@ -43,6 +43,11 @@ def list_photos(folder: Path) -> Listing:
     return _listed(folder, train, parts[usable[0]] if usable else None, tuple(notes))
 
 
+def photos_below(folder: Path) -> list[Path]:
+    """All photos in a folder and below it, sorted by name, whatever the folders are called."""
+    return _photos(folder)[0]
+
+
 def has_photos(folder: Path) -> bool:
     """Whether it is an image folder of either form: some folder in it, or in one of those, holds photos."""
     return any(_has_photo(inner) or _has_classes(inner) for inner in _folders(folder).values())

@@ -12,6 +12,7 @@ from gradpath.errors import DataError, UserError
 from gradpath.record import CORRUPT_LIMIT, DataReport
 from gradpath.training._data._cifar import find_cifar, read_cifar
 from gradpath.training._data._files import has_idx, read_idx_folder, read_npz
+from gradpath.training._data._hub import PREFIX, read_hub
 from gradpath.training._data._images import PARTS, Array, Found, Images, checked
 from gradpath.training._data._listing import has_photos
 from gradpath.training._data._photos import read_photos
@@ -19,7 +20,7 @@ from gradpath.training._data._svhn import has_svhn, read_svhn
 
 FASHION_MINI = "fashion-mini"
 _FASHION_CLASSES = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle_boot".split()
-KINDS = f"{FASHION_MINI}, an .npz file, or a folder of photos (CLASS/*), IDX, CIFAR or SVHN files"
+KINDS = f"{FASHION_MINI}, an .npz file, a folder of photos (CLASS/*), IDX, CIFAR or SVHN files, or {PREFIX}NAME"
 _SMALLEST, _LARGEST = 8, 4096  # pixels of a side
 
 
@@ -36,13 +37,16 @@ def load_images(
     None or 'fashion-mini': the images shipped with gradpath. A `.npz` file with the arrays train_images (N C H W or
     N H W, uint8), train_labels (N), test_images and test_labels. A folder: of photos, CLASS/* or train/CLASS/* with
     test/ or val/ beside it; with the four IDX files of the MNIST family, gzipped or not; with the pickled batches of
-    CIFAR-10 or CIFAR-100, of which nothing is executed; or with SVHN's two .mat files. Images: themselves.
+    CIFAR-10 or CIFAR-100, of which nothing is executed; or with SVHN's two .mat files. 'hf:NAME' or 'hf:NAME:CONFIG':
+    what Hugging Face's `datasets` calls so, or a folder in one of its forms; it downloads what is neither there nor in
+    its cache, unless HF_HUB_OFFLINE is set. Images: themselves.
 
     Args:
         image_size: for photos alone: pixels of a side. None takes their own where all are alike, else the median of
             their shorter sides, 224 at most. Refused for images that come in one size, unless it is theirs.
         photo_size: the same, where it is no more than a wish: it has no effect on images that come in one size.
-        memory_bytes: what the images may take; None allows half of the memory that is free.
+        memory_bytes: what the images may take; None allows half of the memory that is free. Photos that take more are
+            decoded into a file of the user's cache and read from there, batch by batch.
         seed: of the images held out for testing where a folder of photos has no test images.
 
     Raises DataError, one line that names the file; MissingExtraError for photos without Pillow.
@@ -93,6 +97,8 @@ def find(
     if source is None or str(source) == FASHION_MINI:
         with as_file(files("gradpath.training") / "assets" / f"{FASHION_MINI}.npz") as path:
             return _fixed(Path(FASHION_MINI), "shipped", read_npz(path), image_size, tuple(_FASHION_CLASSES))
+    if str(source).startswith(PREFIX):
+        return read_hub(str(source).removeprefix(PREFIX), image_size or photo_size, limit, memory_bytes, seed)
     path = Path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; --data takes {KINDS}")

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradpath.errors import DataError, MissingExtraError
 
 _LAUNCH = (  # the user's folder is not searched for modules: it may hold a file called PIL.py
@@ -26,6 +28,11 @@ def need_pillow(purpose: str) -> None:
     """Raises MissingExtraError where Pillow is not installed."""
     if importlib.util.find_spec("PIL") is None:
         raise MissingExtraError("pillow", "build", purpose)
+
+
+def reserve(file: Path, shape: tuple[int, ...]) -> None:
+    """A .npy file of that many bytes (N C H W) for workers to decode into."""
+    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
 
 
 def for_each(files: Sequence[Path], target: Path | None = None) -> list[Any]:

@@ -1,0 +1,133 @@
+"""The update of the weights by a recipe: SGD, gradient scaling and clipping, and what averages the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradpath.record import Recipe
+from gradpath.training._averages import Average, Lookahead
+
+_FUSED = ("cpu", "cuda")  # devices on which SGD is one kernel from torch 2.4 on
+
+
+class Optimiser:
+    """SGD with momentum by a recipe; one `step` for each batch.
+
+    On the CPU and on CUDA a step whose loss is not finite changes nothing: weights and momentum stay as they were,
+    without the host waiting for the loss (the flag that `GradScaler` uses, read by the fused kernel).
+    """
+
+    def __init__(self, net: nn.Module, recipe: Recipe, head: nn.Module | None = None, scaling: bool = False) -> None:
+        self.recipe, self.net = recipe, net
+        self.names = {parameter: name for name, parameter in net.named_parameters() if parameter.requires_grad}
+        self.parameters = list(self.names)
+        device = self.parameters[0].device
+        self.guarded = device.type in _FUSED and all(p.dtype.is_floating_point for p in self.parameters)
+        self.sgd = torch.optim.SGD(
+            parameter_groups(net, recipe, head),
+            recipe.learning_rate,
+            recipe.momentum,
+            nesterov=recipe.nesterov,
+            fused=self.guarded,
+        )
+        self.scaler = torch.amp.GradScaler(device.type) if scaling else None
+        self.average = Average(net, recipe.ema) if recipe.ema else None
+        self.lookahead = Lookahead(self.parameters, recipe.lookahead_pull) if recipe.lookahead else None
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a part of the batch."""
+        loss = loss if self.scaler is None else self.scaler.scale(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self, rate: float, loss: Tensor, number: int, last: bool) -> None:
+        """Update the weights at a learning rate. `loss`: the batch's, on the device; `number`: of the step, from 1."""
+        for group in self.sgd.param_groups:
+            group["lr"] = rate * group["factor"]
+        finite = self._clip(loss)
+        if self.scaler is not None:
+            self.scaler.step(self.sgd)
+            self.scaler.update()
+        else:
+            self._guard(finite)
+            self.sgd.step()
+        self.sgd.zero_grad()
+        if self.lookahead is not None and (number % self.recipe.lookahead == 0 or last):
+            self.lookahead.pull()
+        if self.average is not None:
+            self.average.update(number)
+
+    def _clip(self, loss: Tensor) -> Tensor:
+        """Clip the gradient if asked to. Returns the loss, or what is not finite if the gradient's norm is not."""
+        if self.recipe.clip_norm is None:
+            return loss
+        if self.scaler is not None:
+            self.scaler.unscale_(self.sgd)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
+        return loss + norm.to(loss.device) * 0
+
+    def _guard(self, loss: Tensor) -> None:
+        if self.guarded:
+            self.sgd.found_inf = loss.isfinite().logical_not().float()  # type: ignore[attr-defined]
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """The net with the weights that are evaluated and kept: their moving average where there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def adopt(self) -> None:
+        """Put those weights into the net for good."""
+        if self.average is not None:
+            self.average.copy_to_net()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, besides the net: momentum, averages, the scaler's numbers."""
+        return {
+            "momentum": {name: self.sgd.state[p]["momentum_buffer"] for p, name in self._moved()},
+            "average": None if self.average is None else self.average.state(),
+            "lookahead": None if self.lookahead is None else dict(self._named(self.lookahead.slow)),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state()`."""
+        for parameter, name in self.names.items():
+            if name in state["momentum"]:
+                buffer = torch.empty_like(parameter).copy_(state["momentum"][name])  # in the parameter's own layout
+                self.sgd.state[parameter]["momentum_buffer"] = buffer
+            else:
+                self.sgd.state.pop(parameter, None)
+        if self.average is not None:
+            self.average.restore(state["average"])
+        if self.lookahead is not None:
+            for name, slow in self._named(self.lookahead.slow):
+                slow.copy_(state["lookahead"][name])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+
+    def _moved(self) -> Iterable[tuple[nn.Parameter, str]]:
+        """Parameters that have a momentum, by name."""
+        state = self.sgd.state
+        return ((p, name) for p, name in self.names.items() if state.get(p, {}).get("momentum_buffer") is not None)
+
+    def _named(self, tensors: Iterable[Tensor]) -> Iterable[tuple[str, Tensor]]:
+        return zip(self.names.values(), tensors, strict=True)
+
+
+def parameter_groups(net: nn.Module, recipe: Recipe, head: nn.Module | None = None) -> list[dict[str, Any]]:
+    """Trainable parameters by weight decay and learning rate; 'factor' is a group's share of the scheduled rate.
+
+    With decay on 'weights' alone, what has fewer than two dimensions (norms, biases, scales) has none.
+    """
+    of_head = set() if head is None else set(head.parameters())
+    head_factor = (recipe.head_learning_rate or recipe.learning_rate) / recipe.learning_rate
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            decayed = recipe.weight_decay_on == "all" or parameter.dim() > 1
+            key = (recipe.weight_decay if decayed else 0.0, head_factor if parameter in of_head else 1.0)
+            groups.setdefault(key, []).append(parameter)
+    return [{"params": held, "weight_decay": decay, "factor": factor} for (decay, factor), held in groups.items()]

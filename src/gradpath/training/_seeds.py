@@ -1,0 +1,93 @@
+"""The same training from several seeds: what of a result is chance."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gradpath.errors import UserError
+from gradpath.record import Recipe, RunRecord, SeedRun, Seeds, read
+from gradpath.training._data import Images
+from gradpath.training._events import Listener, SeedStarted, ignore
+from gradpath.training._start import Model, Weights
+from gradpath.training._train import RUN_FILE, claim, default_recipe, images_for, name_of, train
+
+SEEDS_FILE = "seeds.json"
+
+
+def train_seeds(
+    net: Model,
+    data: str | os.PathLike[str] | Images | None = None,
+    *,
+    seeds: int = 5,
+    seed: int = 0,
+    output: str | os.PathLike[str],
+    recipe: Recipe | None = None,
+    weights: str | os.PathLike[str] | Weights | None = None,
+    name: str | None = None,
+    listener: Listener = ignore,
+    **how: Any,
+) -> Seeds:
+    """Train a net from `seeds` seeds, the first of them `seed`, and return their results side by side.
+
+    Each run goes to its own folder, OUTPUT/seed-N; OUTPUT/seeds.json is written anew after each. A run that is there
+    already and was finished is not made again, so that what was interrupted goes on. The seed chooses the initial
+    weights, the order of the images and those held out to validate; the test images are always the same.
+
+    `how`: all else as in `train`. Raises as `train`, and UserError where OUTPUT holds runs of something else.
+    """
+    if seeds < 1:
+        raise UserError(f"the number of seeds must be at least 1, got {seeds}")
+    given = Weights(weights) if isinstance(weights, str | os.PathLike) else weights
+    images, folder = images_for(data, given), Path(output)
+    recipe = recipe or default_recipe(given)
+    called = name or name_of(net, images)
+    done: list[SeedRun] = []
+    runs: list[RunRecord] = []
+    for number in range(seeds):
+        place = folder / f"seed-{seed + number}"
+        record = _finished(place, called, seed + number, recipe)
+        listener(SeedStarted(seed + number, number + 1, seeds, there=record is not None))
+        if record is None:
+            record = train(
+                net, images, recipe=recipe, weights=given, seed=seed + number, output=place, name=called, resume=True,
+                listener=listener, **_same_execution(how, runs),
+            )  # fmt: skip
+        runs.append(record)
+        done.append(SeedRun.of(record, place.name))
+        together = Seeds(
+            name=called,
+            asked=seeds,
+            recipe=runs[0].recipe,
+            data=runs[0].data,
+            runs=tuple(done),
+            interrupted=record.interrupted,
+        )
+        together.save(claim(folder) / SEEDS_FILE)
+        if record.interrupted:
+            break
+    return together
+
+
+def _same_execution(how: dict[str, Any], runs: list[RunRecord]) -> dict[str, Any]:
+    """What the first run's probe chose is used by all."""
+    return how if how.get("execution") is not None or not runs else how | {"execution": runs[0].execution}
+
+
+def _finished(folder: Path, name: str, seed: int, recipe: Recipe) -> RunRecord | None:
+    """The run that is in the folder; None where there is none, or one that was interrupted."""
+    file = folder / RUN_FILE
+    if not file.is_file():
+        return None
+    found = read(file)
+    if not isinstance(found, RunRecord):
+        raise UserError(f"{file}: is no training run: name another output")
+    asked = replace(recipe, accumulate=found.recipe.accumulate)
+    if (found.name, found.seed, found.recipe) != (name, seed, asked):
+        differs = "name" if found.name != name else "seed" if found.seed != seed else "recipe"
+        raise UserError(
+            f"{file}: is a run of {found.name}, seed {found.seed}, with another {differs}: name another output"
+        )
+    return None if found.interrupted else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -57,9 +58,19 @@ def high_water_bytes() -> int:
 
 
 def keep(name: str, result: dict[str, Any]) -> None:
-    """Print a result and write it to bench/results/NAME.json."""
+    """Print a result and write it to bench/results/NAME.json; what is not finite as null."""
     about = machine(torch.device("cpu")).to_dict() | {"gradpath": gradpath.__version__}
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"benchmark": name, "machine": about, **result}, indent=1, ensure_ascii=False)
+    whole = finite({"benchmark": name, "machine": about, **result})
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
+
+
+def finite(value: Any) -> Any:
+    """The same with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

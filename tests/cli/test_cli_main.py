@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 import gradpath as gp
+from cli.in_process import Shell
+
+CODES = "cp1252", "ascii", "utf-8"
 
 
 def run(*arguments, cwd, encoding="utf-8", check=None, environment=None):
@@ -25,6 +28,11 @@ def run(*arguments, cwd, encoding="utf-8", check=None, environment=None):
         assert done.returncode == check, done.stderr.decode(encoding, "replace")
     assert b"Traceback" not in done.stderr
     return done
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch, capsys):
+    return Shell(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +93,8 @@ def test_compare_json_holds_what_is_promised(compared):
         promised = "name family depth norm parameters macs seed epochs diverged_at_step gradient".split()
         assert set(promised) <= set(net)
         for epoch in net["epochs"]:
-            assert {"train_loss", "train_accuracy", "test_accuracy", "seconds"} == set(epoch)
+            assert {"train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "seconds"} == set(epoch)
+            assert epoch["validation_accuracy"] is None and 0 <= epoch["test_accuracy"] <= 1
         for when in ("initial", "final"):
             promised = "stem_over_head gain_per_layer skip_share effective_depth forks layers".split()
             assert set(promised) <= set(net["gradient"][when])
@@ -93,7 +102,7 @@ def test_compare_json_holds_what_is_promised(compared):
     assert [net["family"] for net in data["nets"]] == ["plain", "plain", "residual"]
 
 
-@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii", pytest.param("utf-8", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("encoding", ["gbk", *(pytest.param(e, marks=pytest.mark.slow) for e in CODES)])
 def test_compare_is_safe_on_any_console(tiny, tmp_path, encoding):
     arguments = ("compare", "--quick", "--depth", "8", "--epochs", "1", "--data", tiny, "--output", "run")
     done = run(*arguments, cwd=tmp_path, encoding=encoding, check=0)
@@ -124,7 +133,7 @@ def test_train_then_eval(tiny, tmp_path):
     record = json.loads(done.stdout)
     assert record["kind"] == "run"
     right = run("eval", f"run/{record['weights']}", "--data", tiny, "--format", "json", cwd=tmp_path, check=0)
-    assert json.loads(right.stdout)["accuracy"] == record["epochs"][-1]["test_accuracy"]
+    assert json.loads(right.stdout)["accuracy"] == record["test"]["right"] / record["test"]["images"]
 
 
 @pytest.mark.parametrize(
@@ -150,10 +159,9 @@ def test_train_then_eval(tiny, tmp_path):
         (("compare", "--device", "tpu"), "tpu"),
     ],
 )
-def test_a_users_mistake_is_one_line_exit_code_2_and_nothing_left(tmp_path, arguments, message):
+def test_a_users_mistake_is_one_line_exit_code_2_and_nothing_left(shell, tmp_path, arguments, message):
     (tmp_path / "file.txt").write_text("mine")
-    done = run(*arguments, cwd=tmp_path, check=2)
-    error = done.stderr.decode()
+    error = shell(*arguments, check=2).err
     assert message in error
     assert len([line for line in error.splitlines() if line]) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]

@@ -74,6 +74,10 @@ def test_fields_are_changed(shell):
     assert record["spec"]["blocks"] == [1, 1, 1, 1]
     assert record["spec"]["zero_last_norm"] is True
     assert shell("nets", "resnet-20", "--set", "depth=56").out.startswith("resnet-56: residual 56")
+    assert "zero_last_norm=True: " in shell("nets", "resnet-8", "--set", "zero_last_norm=True", check=0).out
+    for wrong in ("depth=abc", "name=x", "growth_rate=3"):
+        refused = shell("nets", "resnet-20", "--set", wrong, check=2).err
+        assert wrong.partition("=")[0] in refused and refused.count("\n") == 1
 
 
 def test_side_by_side(shell):

@@ -17,6 +17,7 @@ import gradpath as gp
 from gradpath.errors import TraceError
 from gradpath.record import Finding, Flow
 
+CODES = "cp1252", "ascii", "utf-8"
 NETS = """
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,7 @@ class Block(nn.Module):
     def forward(self, x):
         print("the model says something")
         return torch.relu(self.a(x)) + x
+
 
 
 def net():
@@ -377,7 +379,7 @@ def test_cures_of_the_worst_finding_are_simulated(shell, with_findings):
     assert "simulating" not in none.err and "--try init=he" in none.out
 
 
-@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("encoding", ["gbk", *(pytest.param(e, marks=pytest.mark.slow) for e in CODES)])
 def test_the_screen_is_safe_on_any_console(tmp_path, encoding):
     """No traceback, no '?' in place of a sign, and nothing wider than the console."""
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "OMP_NUM_THREADS": "1"}

@@ -68,6 +68,7 @@ def test_seeds_are_tabulated_and_not_trained_twice(shell):
     assert again.err.count("its run is there already") == 2
     assert [run["seed"] for run in json.loads(again.out)["runs"]] == [0, 1]
     assert shell(*asked, "--quiet", check=0).err == ""
+    assert "none of its seeds was stopped" in shell("train", "--resume", "runs", check=2).err
 
 
 def test_weights_choose_the_recipe(shell):

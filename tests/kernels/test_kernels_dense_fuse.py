@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 import gradpath as gp
 from gradpath.errors import KernelError, UserError
@@ -197,6 +198,40 @@ def test_plain_view_is_left_when_something_raises():
         assert "Cat" in stage(x).grad_fn.name()
         1 / 0  # noqa: B018
     assert "DenseBlock" in stage(x).grad_fn.name()
+
+
+def test_a_fused_net_is_planned_and_a_planned_net_is_fused():
+    plain, fused = pair(dtype=torch.float32)
+    later = copy.deepcopy(plain)
+    batch = images(torch.float32), torch.arange(4)
+    plans = [
+        gp.plan(model, batch, "98%", criterion=F.cross_entropy, check=False, within_seconds=0.3)
+        for model in (fused, later)
+    ]
+    assert plans[0].blocks and plans[1].blocks
+    for model in (plain, gp.apply_plan(fused, plans[0]), quiet(gp.apply_plan(later, plans[1]))):
+        F.cross_entropy(model(batch[0]), batch[1]).backward()
+    assert spread(plain, fused) < 1e-3
+    assert spread(plain, later) < 1e-3
+
+
+def test_a_replaced_forward_and_a_shared_norm_are_left_to_the_plain_layers():
+    plain, fused = pair()
+    for model in (plain, fused):
+        first = model.stages[0][0]
+        first.conv1.forward = lambda x, forward=first.conv1.forward: forward(x).sin()
+        model.stages[2][2].norm2 = model.stages[2][1].norm2
+        model(images()).square().sum().backward()
+    assert spread(plain, fused) < 1e-9
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch's own, at the first make_dual
+def test_forward_mode_derivatives_are_those_of_the_plain_net():
+    tangents = []
+    for model in pair():
+        with forward_ad.dual_level():
+            tangents.append(forward_ad.unpack_dual(model.eval()(forward_ad.make_dual(images(), images()))).tangent)
+    assert torch.allclose(*tangents)
 
 
 def test_a_second_derivative_is_refused_and_plain_view_has_it():

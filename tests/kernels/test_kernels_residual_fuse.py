@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from blocks import results, worst
 from fused import passes_or_skip
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
 
 import gradpath as gp
 from gradpath.errors import KernelError
@@ -181,6 +183,15 @@ def test_hooks_inside_are_called_and_the_block_runs_plainly_while_there_are_any(
     assert block.conv2 in called
 
 
+def test_a_forward_replaced_later_is_called():
+    plain, fused = pair()
+    for model in (plain, fused):
+        model(images())
+        conv = model.stages[0][0].conv1
+        conv.forward = lambda x, forward=conv.forward: forward(x).sin()
+    assert torch.equal(plain(images()), fused(images()))
+
+
 def test_parts_put_in_later_are_noticed():
     plain, fused = pair()
     for model in (plain, fused):
@@ -200,6 +211,25 @@ def test_parameter_hooks_and_frozen_parameters():
     fused(images()).square().sum().backward()
     assert called == [weight.shape]
     assert all(p.grad is None for p in fused.stages[0].parameters())
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_inside_a_checkpoint(reentrant):
+    plain, fused = pair()
+    F.cross_entropy(plain(images().requires_grad_()), torch.arange(4)).backward()
+    out = checkpoint(fused, images().requires_grad_(), use_reentrant=reentrant)
+    F.cross_entropy(out, torch.arange(4)).backward()
+    assert all(torch.equal(p.grad, q.grad) for p, q in zip(plain.parameters(), fused.parameters(), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch's own, at the first make_dual
+@pytest.mark.parametrize("grad", [True, False])
+def test_forward_mode_derivatives_are_those_of_the_plain_net(grad):
+    tangents = []
+    for model in pair():
+        with forward_ad.dual_level(), torch.set_grad_enabled(grad):
+            tangents.append(forward_ad.unpack_dual(model.eval()(forward_ad.make_dual(images(), images()))).tangent)
+    assert tangents[0].any() and torch.equal(*tangents)
 
 
 def test_functional_call_uses_the_weights_that_are_given():

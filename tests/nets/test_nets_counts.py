@@ -148,8 +148,9 @@ def test_published_1001_counts_convolutions_and_linear_alone() -> None:
 RUN: list[tuple[str, dict[str, Any]]] = [
     *(
         (name, {"shortcut": "B"})
-        for name in "plain-8 resnet-14 resnet-bottleneck-11 preresnet-basic-14 preresnet-11 densenet-bc-10-4".split()
+        for name in "plain-8 resnet-14 resnet-bottleneck-11 preresnet-basic-14 preresnet-11".split()
     ),
+    ("densenet-bc-10-4", {}),
     ("wrn-10-3", {"dropout": 0.3}),
     ("resnext-11-2x3d", {}),
     ("resnet-18", {"gate": "exclusive", "blocks": (1, 1, 1), "depth": 8}),

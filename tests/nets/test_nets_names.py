@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gradpath.errors import SpecError
+from gradpath.errors import RecordError, SpecError
 from gradpath.nets import PUBLISHED, NetSpec, resolve, spec_name
 from gradpath.record._base import decode
 
@@ -84,6 +84,9 @@ def test_a_name_and_its_specification(name: str, fields: dict[str, Any]) -> None
         ("resnext50_32x4d", "resnext-50-32x4d"),
         ("plain-resnet-110", "plain-110"),
         ("densenet121", "densenet-121"),
+        ("wrn28x10", "wrn-28-10"),
+        ("WRN-50-2", "wide-resnet-50-2"),
+        ("resnext-50-32x4", "resnext-50-32x4d"),
     ],
 )
 def test_spellings(name: str, same: str) -> None:
@@ -117,6 +120,12 @@ def test_a_specification_without_a_name() -> None:
         ("resnetv2-56", "no ImageNet net has depth 56: give 18, "),
         ("wrn-27-10", r"depth 27 does not make a wide residual net: its depth is 6n\+4: 22 or 28"),
         ("wnr-28-10", r"did you mean wrn-28-10\?"),
+        ("rexnext-50-32x4d", r"did you mean resnext-50-32x4d\?"),
+        ("preact-resnet-18", r"did you mean preresnet-DEPTH\?"),
+        ("preresnet-18", "the net for ImageNet is resnetv2-18$"),
+        ("preplain-34", "the net for ImageNet is plain-resnetv2-34$"),
+        ("densenet-b-121", "such a network is named densenet-b-DEPTH-GROWTH"),
+        ("densenet-bc-100-0", "growth_rate must be at least 1, got 0"),
         ("resnext-50", "'resnext-50' is no whole name: such a network is named resnext-DEPTH-GROUPSxWIDTHd"),
         ("vgg-16", r"no network 'vgg-16'; names are plain-DEPTH, "),
         ("", "no network ''; names are"),
@@ -169,10 +178,20 @@ def test_an_unknown_override_suggests() -> None:
         ({"depth": 56, "classes": 0}, "classes must be at least 1"),
         ({"depth": 56, "input_size": 4}, "input_size must be at least 8"),
         ({"depth": 56, "width": 15}, "even width"),
+        ({"depth": 56, "width": 99_999_999_998}, "width must be at most 1,000,000, got 99,999,999,998"),
         ({"depth": 56, "compression": 0.5}, "compression belongs to dense nets"),
+        ({"depth": 56, "growth_rate": 3}, "growth_rate belongs to dense nets, got 3 with .*: leave it at 12"),
+        ({"depth": 56, "gate_bias": -3.0}, "gate_bias belongs to gated residual nets, got -3.0 .* gate='none'"),
+        ({"depth": 56, "stochastic_depth_mode": "row"}, "stochastic_depth_mode belongs to stochastic-depth residual"),
+        ({"depth": 40, "family": "dense", "shortcut": "B"}, "shortcut belongs to plain and residual nets"),
+        ({"depth": 40, "family": "dense", "padding": "end"}, "padding belongs to plain and residual nets"),
+        ({"depth": 40, "family": "dense", "activation": "pre"}, "activation belongs to plain and residual nets"),
+        ({"depth": 56, "shortcut_scale": float("nan")}, "shortcut_scale must be a finite number, got nan"),
+        ({"depth": 56, "branch_scale": float("inf")}, "branch_scale must be a finite number"),
+        ({"depth": 56, "zero_last_norm": True, "init": "rezero"}, "no gradient would ever reach them"),
         ({"depth": 56, "activation": "pre", "shortcut": "C"}, "shortcut A or B"),
         ({"depth": 40, "family": "dense", "compression": 0}, "above 0"),
-        ({"depth": 40, "family": "dense", "compression": 0.001}, "without a channel"),
+        ({"depth": 40, "family": "dense", "compression": 0.001}, "without a channel: give a larger one"),
         ({"depth": 40, "family": "dense", "norm": "none"}, "without norm"),
     ],
 )  # fmt: skip
@@ -193,6 +212,43 @@ def test_a_file_of_an_older_version_reads_as_before() -> None:
     assert decode(NetSpec, old, "") == resolve("resnet-20")
     new = resolve("resnet-50", stochastic_depth=0.2)
     assert decode(NetSpec, new.to_dict(), "") == new
+
+
+@pytest.mark.parametrize(
+    ("name", "stranger"),
+    [
+        ("resnet-20", {"growth_rate": 3}),
+        ("resnet-20", {"gate_bias": -1.0, "stochastic_depth_mode": "row"}),
+        ("densenet-40-12", {"shortcut": "B", "padding": "end", "activation": "pre"}),
+    ],
+)
+def test_a_file_with_fields_that_its_net_does_not_look_at_reads(name: str, stranger: dict[str, Any]) -> None:
+    spec = resolve(name)
+    with pytest.raises(SpecError, match="belongs to"):
+        resolve(name, **stranger)
+    assert decode(NetSpec, spec.to_dict() | stranger, "") == spec
+    with pytest.raises(RecordError, match="groups belongs to"):
+        decode(NetSpec, spec.to_dict() | {"groups": 2}, "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"depth": "20"}, "depth must be a whole number, got '20'"),
+        ({"growth_rate": "x"}, "growth_rate must be a whole number"),
+        ({"name": "x"}, "a network has no field 'name'; it has: family, "),
+    ],
+)
+def test_overrides_of_another_type_are_refused_before_any_arithmetic(fields: dict[str, Any], message: str) -> None:
+    for name in ("resnet-20", "densenet-bc-100-12"):
+        with pytest.raises(SpecError, match=message):
+            resolve(name, **fields)
+
+
+def test_compression_is_refused_only_where_no_channel_is_left() -> None:
+    assert resolve("densenet-bc-10-1").compression == 0.5
+    with pytest.raises(SpecError, match="without a channel"):
+        resolve("densenet-bc-10-1", width=1, compression=0.3)
 
 
 def test_blocks_of_any_depth() -> None:

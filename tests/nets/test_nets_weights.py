@@ -65,12 +65,14 @@ def test_any_module_is_saved_without_a_specification(tmp_path: Path) -> None:
         build_from(file)
 
 
-@pytest.mark.parametrize("ending", ["pt", "pth", "th"])
-def test_torch_files_with_wrappers_and_prefixes(ending: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "wrapper"), [("pt", "model"), ("pth", "net"), ("th", "state_dict"), ("dat", "state_dict")]
+)
+def test_torch_files_with_wrappers_and_prefixes(ending: str, wrapper: str, tmp_path: Path) -> None:
     net = used("resnet-8")
     state = {f"module._orig_mod.{key}": tensor for key, tensor in net.state_dict().items()}
     file = tmp_path / f"net.{ending}"
-    torch.save({"state_dict": state, "epoch": 3}, file)
+    torch.save({wrapper: state, "epoch": 3}, file)
     assert_same(load_weights(build(net.spec), file), net)
     torch.save(net.state_dict(), file)
     assert_same(load_weights(build(net.spec), file), net)
@@ -162,7 +164,10 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"list\.pt: holds no weights"):
         read_weights(tmp_path / "list.pt")
     torch.save(nn.Linear(1, 1), tmp_path / "object.pt")
-    with pytest.raises(WeightsError, match=r"object\.pt: cannot be read as weights"):
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbered.pt")
+    with pytest.raises(WeightsError, match=r"numbered\.pt: holds no weights"):
+        read_weights(tmp_path / "numbered.pt")
+    with pytest.raises(WeightsError, match=r"object\.pt: cannot be read as weights: .* save the state_dict\(\) alone$"):
         read_weights(tmp_path / "object.pt")  # whole objects are never unpickled
     with pytest.raises(WeightsError, match=r"ends in \.safetensors"):
         save_weights(nn.Linear(1, 1), tmp_path / "net.pt")

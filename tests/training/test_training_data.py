@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from gradpath.errors import DataError
-from gradpath.record import Recipe
 from gradpath.training import load_images
-from gradpath.training._batches import Batches, learning_rate
+from gradpath.training._batches import Batches
 
 
 def arrays(**changes):
@@ -159,21 +158,6 @@ def test_an_idx_file_of_another_type_is_refused(tmp_path):
         load_images(folder)
 
 
-def test_crops_and_flips_are_those_of_a_loop_over_images():
-    images = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
-    info = load_images().info
-    batches = Batches(info, torch.device("cpu"), torch.contiguous_format, seed=1)
-    result = batches.augment(images, "crop-flip")
-    generator = torch.Generator().manual_seed(1)
-    shifts = torch.randint(9, (2, 6), generator=generator)
-    flip = torch.rand(6, generator=generator) < 0.5
-    padded = torch.nn.functional.pad(images, (4, 4, 4, 4))
-    for i in range(6):
-        row, column = shifts[:, i].tolist()
-        expected = padded[i, :, row : row + 8, column : column + 8]
-        assert torch.equal(result[i], expected.flip(2) if flip[i] else expected)
-
-
 def test_normalised_training_images_have_mean_0_and_deviation_1():
     images = load_images()
     batches = Batches(images.info, torch.device("cpu"), torch.channels_last, seed=0)
@@ -181,26 +165,6 @@ def test_normalised_training_images_have_mean_0_and_deviation_1():
     assert values.is_contiguous(memory_format=torch.channels_last)
     assert float(values.mean()) == pytest.approx(0, abs=1e-4)
     assert float(values.std()) == pytest.approx(1, abs=1e-4)
-
-
-def test_each_image_is_seen_once_an_epoch():
-    batches = Batches(load_images().info, torch.device("cpu"), torch.contiguous_format, seed=0)
-    first, second = (torch.cat(list(batches.order(100, 32))) for _ in range(2))
-    assert len(first) == 96
-    assert len(set(first.tolist())) == 96
-    assert first.tolist() != second.tolist()
-    assert len(torch.cat(list(batches.order(10, 32)))) == 10
-
-
-def test_the_schedules():
-    recipe = Recipe(epochs=1, learning_rate=1.0)
-    rates = [learning_rate(recipe, step, 100) for step in range(100)]
-    assert max(rates) == pytest.approx(1, abs=0.03)
-    assert rates.index(max(rates)) in (24, 25)
-    assert rates[0] == pytest.approx(0.1, abs=0.03)
-    assert rates[-1] < 0.01
-    step = Recipe(epochs=1, learning_rate=1.0, schedule="step")
-    assert [learning_rate(step, s, 100) for s in (0, 49, 50, 74, 75, 99)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
 
 
 def test_a_wrong_path_leaves_nothing_behind(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gradpath as gp
-from gradpath.errors import DataError, UserError
+from gradpath.errors import DataError, UserError, WeightsError
 from gradpath.nets import load_weights
 from gradpath.record import Evaluation, Execution, Recipe, RunRecord, SeedRun, Seeds, mean_and_std
 from gradpath.report import as_text
@@ -187,6 +187,26 @@ def test_seeds_are_trained_once_each_and_tabulated(tmp_path):
     assert more.runs[:2] == seeds.runs and len(more.runs) == 3
     with pytest.raises(UserError, match=r"seed-0/run\.json: is a run of Sequential, seed 0, with another recipe"):
         seeds_of(images, tmp_path, recipe=RECIPE)
+    for other, how, word in (
+        (tiny_images(train=44), {}, "data"),
+        (dataclasses.replace(images, info=dataclasses.replace(images.info, name="others")), {}, "data"),
+        (images, {"validation": 0.3}, "validation"),
+        (images, {"weights": tmp_path / "seed-0" / "sequential.safetensors"}, "file of weights"),
+    ):
+        with pytest.raises(UserError, match=f"seed 0, with another {word}: name another output"):
+            seeds_of(other, tmp_path, **how)
+
+
+def test_a_folder_is_left_as_it_was_found_by_a_mistake(tmp_path):
+    with pytest.raises(UserError, match="no amount of memory"):
+        trained(tiny_images(), output=tmp_path / "new" / "run", memory="3foo")
+    assert not (tmp_path / "new").exists()
+    trained(tiny_images(), output=tmp_path / "run")
+    assert (tmp_path / "run" / "split.json").is_file()
+    trained(tiny_images(), output=tmp_path / "run", validation=0)
+    assert not (tmp_path / "run" / "split.json").exists()
+    with pytest.raises(WeightsError, match=r"run: is a folder: name .*run.sequential\.safetensors"):
+        evaluate(tmp_path / "run", tiny_images(), net=tiny_net())
 
 
 def test_seeds_that_were_interrupted_go_on(tmp_path):
@@ -234,4 +254,8 @@ def test_a_run_as_text_names_what_was_kept_and_what_is_confused(tmp_path):
     told = " ".join(as_text(record).split())
     assert "of 40 test images right (standard error" in told
     assert f"by the weights of epoch {record.best_epoch} of 4, the best on 8 images held out of training" in told
+    perfect = Evaluation(
+        name="net", data="few", right=18, images=18, classes=("a",), class_images=(18,), class_right=(18,)
+    )
+    assert "100.0 % of 18 test images right (standard error 5.1 %)" in as_text(perfect)  # not 0: √(0.95 · 0.05 / 18)
     assert "hardest classes:" in told and isinstance(gp.read(tmp_path), RunRecord)

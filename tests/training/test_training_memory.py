@@ -14,6 +14,7 @@ from gradpath.memory._running._planned import PlannedModel
 from gradpath.nets import Network
 from gradpath.record import Execution, Recipe
 from gradpath.training import NetPlanned, _train, load_images
+from gradpath.training._blank import parts_note
 from gradpath.training._loop import Loop
 from gradpath.training._planning import for_the_step, probe_images
 
@@ -93,3 +94,8 @@ def test_a_trace_uses_as_many_images_as_the_memory_allows(small):
     tight = dataclasses.replace(plan, memory_bytes=plan.keep_all.total // 100)
     assert probe_images(tight, RECIPE, 32) == 2
     assert load_images(small).info.train_images == 128 and torch.is_grad_enabled()
+
+
+def test_parts_are_told_of_the_images_there_are():
+    (told,) = parts_note(Recipe(epochs=1, batch_size=128, accumulate=2), 72)
+    assert told.startswith("a batch of 72 is computed in 2 parts of 36")

@@ -110,6 +110,31 @@ def test_a_step_that_is_not_finite_changes_nothing():
     assert clipped.w.item() == 1.0
 
 
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_a_first_step_that_is_not_finite_leaves_no_momentum(nesterov):
+    """torch's fused step leaves its new buffers unset there; the scaler of float16 skips first steps as a rule."""
+    recipe = Recipe(epochs=1, nesterov=nesterov)
+    without, _ = trained(recipe, GRADIENTS)
+    net, optimiser = trained(recipe, (math.nan,))
+    assert optimiser.state()["momentum"]["w"].item() == 0
+    for number, gradient in enumerate(GRADIENTS, 2):
+        loss = (net.w * gradient).sum()
+        optimiser.backward(loss)
+        optimiser.step(0.1, loss.detach(), number, last=False)
+    assert torch.equal(net.w, without.w)
+
+
+def test_a_parameter_may_have_its_first_gradient_late():
+    net = nn.ModuleList([Scalar(), Scalar()])
+    optimiser = Optimiser(net, Recipe(epochs=1, weight_decay=0))
+    for number, used in enumerate((net[:1], net, net[1:]), 1):
+        loss = torch.stack([one.w.sum() for one in used]).sum()  # type: ignore[union-attr]
+        optimiser.backward(loss)
+        optimiser.step(0.1, loss.detach(), number, last=False)
+    twice = 1 - 0.1 * (1 + 0.9) - 0.1 * (1 + 0.9 * (0.9 + 1))
+    assert [one.w.item() for one in net] == pytest.approx([twice, twice], rel=1e-6)  # type: ignore[union-attr]
+
+
 def test_weight_decay_and_rates_by_group():
     net = tiny_net()
     every = parameter_groups(net, Recipe(epochs=1, weight_decay=0.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import types
 from dataclasses import replace
@@ -13,8 +14,10 @@ import torch
 import gradpath as gp
 from gradpath import training
 from gradpath.errors import MissingExtraError, UserError
-from gradpath.record import Epoch, Execution, Recipe, read
+from gradpath.nets import read_weights
+from gradpath.record import Epoch, Execution, Recipe, read, read_watch
 from gradpath.training import EpochDone, Progress
+from gradpath.training._best import Best
 from tiny_training import PLAIN, tiny_images, tiny_loop, tiny_net
 
 
@@ -59,6 +62,72 @@ def test_float16_is_for_cuda():
 def test_watch_is_built_in(tmp_path):
     record = run(Recipe(epochs=1, batch_size=8), tiny_images(), watch=True, output=tmp_path, validation=0)
     assert (tmp_path / "watch" / "watch.jsonl").is_file() and record.steps == 5
+
+
+def test_a_watch_counts_on_where_a_run_was_stopped(tmp_path):
+    def stop(event: object) -> None:
+        if isinstance(event, EpochDone):
+            raise KeyboardInterrupt
+
+    two = Recipe(epochs=2, batch_size=8)
+    how: dict[str, Any] = {"watch": True, "output": tmp_path, "validation": 0, "resume": True}
+    how["snapshot_seconds"] = 0
+    assert run(two, tiny_images(), listener=stop, **how).steps == 5
+    assert run(two, tiny_images(), **how).steps == 10
+    steps = [report.step for report in read_watch(tmp_path / "watch").reports]
+    assert steps == sorted(set(steps)) and steps[0] <= 5 < steps[-1] <= 10
+
+
+def test_a_run_that_diverges_keeps_the_best_epoch_before(tmp_path):
+    """The best on the images held out, where some are; without them nothing says which epoch was sound."""
+
+    def breaks(event: object) -> None:
+        if isinstance(event, EpochDone) and event.number == 2:
+            started[-1].w = math.nan
+
+    class Scaled(torch.nn.Flatten):
+        w = 1.0
+
+        def __deepcopy__(self, memo: object) -> Scaled:
+            started.append(Scaled())
+            return started[-1]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * self.w
+
+    started: list[Scaled] = []
+    for validation in (0.2, 0):
+        net = tiny_net()
+        net[6] = Scaled()
+        place = tmp_path / str(validation)
+        three = Recipe(epochs=3, batch_size=8)
+        record = run(three, tiny_images(), net=net, output=place, validation=validation, listener=breaks)
+        assert record.diverged_at_step == (9 if validation else 11) and record.test is None
+        assert (record.best_epoch in (1, 2)) == (record.weights is not None) == bool(validation)
+    record = read(tmp_path / "0.2" / "run.json")
+    assert f"those of epoch {record.best_epoch}, from before it diverged" in record.notes[-1]
+    assert all(tensor.isfinite().all() for tensor in read_weights(tmp_path / "0.2" / record.weights)[0].values())
+
+
+def test_weights_that_are_not_finite_are_never_the_best():
+    net, best = tiny_net(), Best()
+    best.look(net, 1, 0.25)
+    with torch.no_grad():
+        net[4].weight[0, 0, 0, 0] = math.nan  # type: ignore[index, union-attr]
+    best.look(net, 2, 0.5)
+    assert (best.epoch, best.accuracy) == (1, 0.25)
+
+
+def test_what_train_is_asked_for_is_checked_first(tmp_path):
+    short = Recipe(epochs=1, batch_size=20)
+    with pytest.raises(UserError, match="resume needs the folder"):
+        run(short, tiny_images(), resume=True)
+    with pytest.raises(UserError, match="did you mean 'he2015'"):
+        run("he2105", tiny_images())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"crop_padding 8 reflects more than images of 8 px .*at most 7"):
+        run(replace(short, augment="crop-flip", crop_fill="reflect", crop_padding=8), tiny_images())
+    alone = run(short, tiny_images(), sync_norm=True)
+    assert alone.notes[-1] == "sync_norm changes nothing in one process: it is for torchrun"
 
 
 def test_a_run_that_diverges_says_where():

@@ -115,6 +115,7 @@ def test_compare_writes_the_record_and_the_weights(small, tmp_path):
     assert [net.spec.init for net in comparison.nets][:2] == ["default", "he"]
     assert all(len(net.trials) == 3 for net in comparison.nets[:2])
     assert gp.read(tmp_path / "run") == comparison
+    assert comparison.execution.backend == ", ".join(dict.fromkeys(net.execution.backend for net in comparison.nets))
     for net in comparison.nets:
         assert (tmp_path / "run" / net.weights).is_file()
     assert not comparison.interrupted
@@ -230,8 +231,8 @@ def test_without_safetensors_compare_leaves_weights_out_and_train_says_so_at_onc
 
 @pytest.mark.parametrize(
     "fields",
-    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": math.nan}, {"learning_rate": math.inf}, {"momentum": 0.0},
-     {"momentum": 1.0}, {"weight_decay": -1.0}, {"schedule": "linear"}, {"augment": "mixup"}],
+    [{"epochs": 0}, {"epochs": 2.5}, {"batch_size": 0}, {"learning_rate": math.nan}, {"learning_rate": math.inf},
+     {"momentum": 0.0}, {"momentum": 1.0}, {"weight_decay": -1.0}, {"schedule": "linear"}, {"augment": "mixup"}],
 )  # fmt: skip
 def test_recipes_that_cannot_train_are_refused(fields):
     with pytest.raises(UserError, match=next(iter(fields))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +11,9 @@ import click
 
 from gradpath import units
 from gradpath.cli import _options, _weights
-from gradpath.cli._console import show, tell
+from gradpath.cli._console import laid_out, show, tell
 from gradpath.record import Padding
+from gradpath.report._grid import wrap
 
 
 @click.command("export")
@@ -70,11 +72,12 @@ def command(
         told = {"file": str(done.file), "input": done.takes, "classes": done.classes, "bytes": done.bytes}
         show(json.dumps(told | {"difference": done.difference, "tolerance": TOLERANCE}, ensure_ascii=False))
     else:
-        show(f"{done.net}: {done.takes} -> logits of {done.classes} classes, {units.memory(done.bytes)}")
         batches = " and ".join(map(str, CHECKED_BATCHES))
-        show(
+        lines = (
+            f"{done.net}: {done.takes} -> logits of {done.classes} classes, {units.memory(done.bytes)}",
             f"checked on random images in batches of {batches}: logits differ from the net's by "
-            f"{units.number(done.difference, 2)} of the largest (at most {units.number(TOLERANCE)} is accepted)"
+            f"{units.number(done.difference, 2)} of the largest (at most {units.number(TOLERANCE)} is accepted)",
         )
+        show(laid_out(lambda width: "\n".join(part for line in lines for part in wrap(line, width)), sys.stdout))
     if not quiet:
         tell(f"written to {done.file}")

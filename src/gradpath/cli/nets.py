@@ -97,10 +97,10 @@ def _overrides(changes: Sequence[str], classes: int | None, input_size: int | No
 def _value(name: str, text: str) -> Any:
     """What the text of a field stands for; text where it is nothing else: NetSpec says what it takes."""
     hint = field_hints(NetSpec).get(name)
-    if text == "none" and type(None) in typing.get_args(hint):
+    if text.lower() == "none" and type(None) in typing.get_args(hint):
         return None
-    if text in ("true", "false"):
-        return text == "true"
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     if typing.get_origin(hint) is tuple:
         return tuple(_value("", part.strip()) for part in text.split(",") if part.strip())
     for number in (int, float):

@@ -16,6 +16,7 @@ LIBRARY_LAYERS = {
 }
 """Dense blocks of other libraries, by where they are defined (they are not imported), and the layers in them."""
 _TIMM_NORM = "timm.layers.norm_act", "BatchNormAct2d"
+_CALLS = "forward", "_compiled_call_impl"  # patched, compiled, or (the latter) called by a plan
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -82,6 +83,8 @@ def layer_form(module: nn.Module) -> DenseLayerForm | str:
     children: dict[str, nn.Module | None] = module._modules
     if has_hooks(module):
         return "has hooks"
+    if any(vars(part).get(call) is not None for part in module.modules() for call in _CALLS):
+        return "is called in another way than by its own forward"
     if isinstance(module, DenseLayer) and not module.as_published:
         return "has another nonlinearity than ReLU, dropout, or its new channels first"
     bottleneck = type(module) is not DenseLayer
@@ -123,6 +126,9 @@ def block_form(modules: Sequence[nn.Module]) -> tuple[DenseLayerForm, ...] | str
         if _broken(form):
             return f"layer {index} has sizes that do not fit"
         forms.append(form)
+    norms = [norm for form in forms for norm in form.norms]
+    if len(set(norms)) < len(norms):  # its running statistics move one after the other
+        return "has a norm that is used twice"
     return tuple(forms) if forms else "has no dense layers"
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradpath.errors import UserError
 from gradpath.kernels._dense_form import DenseLayerForm
 from gradpath.kernels._dense_moves import DenseMoves
 from gradpath.kernels._dense_passes import DensePasses
 from gradpath.kernels._dense_tape import DenseTape
+from gradpath.kernels._fused_module import refuse_second_derivative
 
 KEEPS = {"features": "lean", "bottlenecks": "full", "least": "lean"}
 """What is kept between the passes → tape mode: k or 5k numbers a pixel and layer."""
@@ -53,11 +53,7 @@ class DenseBlockFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise UserError(
-                "create_graph=True: a fused dense block has no second derivative: "
-                "call backward inside the module's plain_view(), forward included, or do not fuse the model"
-            )
+        refuse_second_derivative("dense")
         out, *rest = ctx.saved_tensors
         bottlenecks, kept = rest[: ctx.counts[0]], rest[ctx.counts[0] : sum(ctx.counts)]
         tape = DenseTape()

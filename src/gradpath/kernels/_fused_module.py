@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
+
+from gradpath.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,22 @@ def unfuse_module(module: nn.Module) -> type[nn.Module]:
     return type(module)
 
 
+def refuse_second_derivative(kind: str) -> None:
+    """Raise UserError in a backward that is itself to be differentiated."""
+    if torch.is_grad_enabled():
+        raise UserError(
+            f"create_graph=True: a fused {kind} block has no second derivative: call forward and backward inside the "
+            "module's plain_view(), or undo the fusion: gp.fuse(model, 'reference')"
+        )
+
+
 def runs_eagerly(x: Any) -> bool:
-    """Whether the forward is computed here and now: nobody traces, compiles or transforms it, or listens to all."""
+    """Whether the forward is computed here and now: nobody traces, compiles, transforms or differentiates it forward,
+    or listens to all."""
     if not isinstance(x, Tensor) or torch.compiler.is_compiling() or torch._C._is_tracing():
         return False
-    if torch._C._are_functorch_transforms_active() or type(x) not in (Tensor, nn.Parameter):
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return False
+    if type(x) not in (Tensor, nn.Parameter):
         return False
     return not torch_module._has_any_global_hook()  # type: ignore[no-untyped-call]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradpath.errors import UserError
 from gradpath.kernels._autocast import Autocast
+from gradpath.kernels._fused_module import refuse_second_derivative
 from gradpath.kernels._residual_form import form_from, plan_of
 from gradpath.nets import LeanMoves, LeanTape
 
@@ -47,16 +47,11 @@ class ResidualBlockFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise UserError(
-                "create_graph=True: a fused residual block has no second derivative: "
-                "call backward inside the module's plain_view(), forward included, or do not fuse the model"
-            )
-        count = len(ctx.stats[0])
-        held, parameters = ctx.saved_tensors[: count + 3], ctx.saved_tensors[count + 3 :]
-        moves = LeanMoves(form_from(ctx.plan, parameters), ctx.passes)
+        refuse_second_derivative("residual")
+        count, tensors = len(ctx.stats[0]) + 3, ctx.saved_tensors  # asked for once: checkpoint refuses a second time
+        moves = LeanMoves(form_from(ctx.plan, tensors[count:]), ctx.passes)
         with ctx.autocast.again():
-            grad_x, grads = play_back(grad, moves, held, ctx.stats, ctx.needs_input_grad[2])
+            grad_x, grads = play_back(grad, moves, tensors[:count], ctx.stats, ctx.needs_input_grad[2])
         return None, None, grad_x, *grads
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gradpath.kernels._choose import norm_passes
+from gradpath.kernels._fingerprint import Fingerprint
 from gradpath.kernels._fused_module import FusedModule, Fusion, become, runs_eagerly, unfuse_module
 from gradpath.kernels._residual_form import plain, plan_of
 from gradpath.kernels._residual_function import residual_block
@@ -52,7 +52,7 @@ class FusedResidualBlock(FusedModule):
         if self.shown_plain or not runs_eagerly(x) or not self.here(x):
             return self.plain_forward(x)
         known = self.__dict__.get("known")
-        if known is None or not known.still_holds():
+        if known is None or not known.read_from.still_holds():
             known = self.__dict__["known"] = Known(self, norm_passes(self.fusion.backend).passes)
         if known.moves is None or not fits(x, known.moves):
             return self.plain_forward(x)
@@ -107,23 +107,11 @@ def fuse_module(module: nn.Module, backend: str, keep: str) -> None:
 
 
 class Known:
-    """A block's moves, and what they were read from: its modules and parameters, and that nobody hooks into them."""
+    """A block's moves, and what they were read from."""
 
     def __init__(self, block: nn.Module, passes: NormPasses) -> None:
-        inside = list(block.modules())
-        self.held = [named for m in inside for named in (m._modules, m._parameters) if named]
-        self.hooks = [hooks for m in inside for hooks in (m._forward_hooks, m._forward_pre_hooks)]
-        self.hooks += [hooks for m in inside for hooks in (m._backward_hooks, m._backward_pre_hooks)]
-        self.seen = self._now()
-        form = form_of(block)
+        self.read_from, form = Fingerprint([block]), form_of(block)
         self.moves = None if form is None else LeanMoves(form, passes)
-
-    def still_holds(self) -> bool:
-        now = self._now()
-        return len(now) == len(self.seen) and all(map(operator.is_, now, self.seen))
-
-    def _now(self) -> list[Any]:
-        return [one for named in self.held for one in named.values()] + [hooks for hooks in self.hooks if hooks]
 
 
 def fits(x: Tensor, moves: LeanMoves) -> bool:

@@ -64,7 +64,7 @@ def plan(
     layers: fill in `Plan.layers`, memory per layer under plain autograd.
     within_seconds: about how long blocks are timed.
     backend: the norm passes of proved blocks: 'auto', fused ones for channels-last batches on a CPU with a compiler;
-        'fused'; or 'reference', torch's own, whose results are plain autograd's bit for bit.
+        'compiled', those or KernelError; or 'reference', torch's own, whose results are plain autograd's bit for bit.
 
     Blocks are measured one of each kind (types, settings, shapes), on a random input. The model, its gradients,
     buffers and flags and all random generators are left as found. Devices: CPU and CUDA.

@@ -264,7 +264,7 @@ def held_bytes(model: nn.Module) -> int:
 
 def passes_for(chain: Chain, device: torch.device, backend: str = "auto") -> NormPasses:
     """The norm passes that a plan is made for: compiled ones where they serve the chain's layout, channels last on the
-    CPU, and can be had. Raises KernelError for an unknown backend, and for 'fused' where it is not to be had."""
+    CPU, and can be had. Raises KernelError for an unknown backend, and for 'compiled' where it is not to be had."""
     if backend != "auto":
         return norm_passes(backend).passes
     if device.type == "cpu" and any(_is_channels_last(layout) for layout in chain.layouts):

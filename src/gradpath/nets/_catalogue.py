@@ -13,7 +13,7 @@ from gradpath.nets._names import resolve
 from gradpath.record import NetEntry, NetGroup, NetList
 
 _CIFAR = "CIFAR-10, flip and crop, 32 px"
-_IMAGENET = "ImageNet, top-1 by one crop, 224 px"
+_IMAGENET = "ImageNet, top-1, 224 px, one crop where not said"
 _PAPER, _TEN_CROPS, _CODE, _FACEBOOK = "the paper", "the paper, 10 crops", "the authors' code", "fb.resnet.torch"
 _REPLICATION = "a-martyn/resnet, n=5"  # the paper has a figure, no number
 

@@ -30,6 +30,16 @@ def convolve_backward(
     wanted = [needs_input_grad, conv.weight.requires_grad, False]
     if not any(wanted):
         return None, None
+    if wanted[1] and _overruns(x, conv):
+        grad_x = _conv_gradients(grad, x, conv, conv.stride, [wanted[0], False, False])[0] if wanted[0] else None
+        read = x[:, :, :: conv.stride[0], :: conv.stride[1]]
+        return grad_x, _conv_gradients(grad, read, conv, (1, 1), [False, True, False])[1]
+    return _conv_gradients(grad, x, conv, conv.stride, wanted)
+
+
+def _conv_gradients(
+    grad: Tensor, x: Tensor, conv: nn.Conv2d, stride: tuple[int, ...], wanted: list[bool]
+) -> tuple[Tensor | None, Tensor | None]:
     assert not isinstance(conv.padding, str)  # a form has no such
     dtype = _dtype_of(x)
     grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
@@ -37,7 +47,7 @@ def convolve_backward(
         cast(x, dtype),
         cast(conv.weight, dtype),
         None,
-        conv.stride,
+        stride,
         conv.padding,
         conv.dilation,
         False,
@@ -49,6 +59,17 @@ def convolve_backward(
         cast(grad_x, x.dtype) if wanted[0] else None,
         cast(grad_weight, conv.weight.dtype) if wanted[1] else None,
     )
+
+
+def _overruns(x: Tensor, conv: nn.Conv2d) -> bool:
+    """Whether oneDNN may write past its buffer in the gradient of this weight: of a strided 1×1 convolution, channels-
+    last, whose input channels do not fill a vector. Seen in torch 2.13 with AVX2 below 8; an AVX-512 vector holds 16.
+    """
+    if x.shape[1] >= 16 or x.device.type != "cpu" or x.dtype is torch.float64 or conv.groups != 1:
+        return False
+    if tuple(conv.stride) == (1, 1) or tuple(conv.weight.shape[2:]) != (1, 1) or any(conv.padding):
+        return False
+    return x.stride(1) == 1 or conv.weight.stride(3) != 1
 
 
 def pool_backward(grad: Tensor, x: Tensor, pool: nn.AvgPool2d) -> Tensor:

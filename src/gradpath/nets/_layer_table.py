@@ -41,7 +41,7 @@ def watch_forward(spec: NetSpec) -> Seen:
 def without_memory(spec: NetSpec) -> Network:
     """The network with shapes alone: 10,001 layers take no memory. Every branch is there at every step."""
     with torch.device("meta"):
-        return Network(dataclasses.replace(spec, stochastic_depth=0.0))
+        return Network(dataclasses.replace(spec, stochastic_depth=0.0, stochastic_depth_mode="batch"))
 
 
 def watch(module: nn.Module, image: Tensor) -> Seen:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gradpath.errors import SpecError
 from gradpath.record import NetSpec
+from gradpath.record._net_rules import check_types
 
 NAME_FORMS = (
     "plain-DEPTH",
@@ -69,7 +70,7 @@ _IMAGENET = {"stem": "imagenet", "input_size": 224, "classes": 1000}
 Fields = dict[str, Any]
 
 
-def resolve(name: str, **overrides: Any) -> NetSpec:
+def resolve(name: str, /, **overrides: Any) -> NetSpec:
     """The specification that a name stands for, with fields of NetSpec overridden.
 
     'resnet-110' and 'ResNet110' are the same. Nets of depth 18, 34, 50, 101, 152 and 200, and DenseNets without a
@@ -83,6 +84,7 @@ def resolve(name: str, **overrides: Any) -> NetSpec:
     for field in overrides:
         if field not in known:
             raise SpecError(f"a network has no field {field!r}{_nearest(field, known)}: {', '.join(known)}")
+    check_types(NetSpec, overrides)
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     fields = _fields(text, overrides)
     if fields is None and (twin := re.fullmatch(r"plain-?((?:pre|res|w).+)", text)):
@@ -143,6 +145,9 @@ def _stack(match: re.Match[str], overrides: Fields) -> Fields:
     if depth in IMAGENET_BLOCKS and not pre and not kind:
         stride: Fields = {"stride_on": "1x1"} if v1 == "-v1" and depth >= 50 else {}
         return _imagenet(depth, {**fields, **stride, **overrides})
+    if pre and depth in IMAGENET_BLOCKS and depth % 6 != 2 and depth % 9 != 2:
+        large = f"{'plain-' * (family == 'plain')}resnetv2-{depth}"
+        raise SpecError(f"{match[0]!r} is not of a depth for CIFAR, 6n+2 or 9n+2; the net for ImageNet is {large}")
     if v1:
         raise SpecError(f"{match[0]!r}: v1 and v1.5 are of ImageNet nets, of depth {_depths(IMAGENET_BLOCKS)}")
     fields |= {"activation": "pre" if pre else "post", **overrides}
@@ -168,8 +173,8 @@ def _version_two(match: re.Match[str], overrides: Fields) -> Fields:
 
 def _wide(match: re.Match[str], overrides: Fields) -> Fields:
     """WRN-28-10 by the paper's count for CIFAR; wide-resnet-50-2 is wide inside its bottlenecks."""
-    form, depth, widen = match[1], int(match[2]), int(match[3])
-    if form != "wrn" and depth in IMAGENET_BLOCKS and depth >= 50:
+    depth, widen = (int(number) for number in match.groups())
+    if depth in IMAGENET_BLOCKS and depth >= 50:
         return _imagenet(depth, {"family": "residual", "group_width": 64 * widen, **overrides})
     fields = {"family": "residual", "depth": depth, "widen": widen, "activation": "pre", **overrides}
     return _with_shortcut(fields, projects=True)
@@ -224,10 +229,10 @@ def _imagenet_dense(match: re.Match[str], overrides: Fields) -> Fields:
 _FORMS: tuple[tuple[str, Callable[[re.Match[str], Fields], Fields]], ...] = (
     (r"(pre-?)?(plain|resnet)-?(basic|bottleneck)?-?(\d+)(-v1|-v1-5)?", _stack),
     (r"resnet-?v2-?(\d+)|resnet-?(\d+)-?v2", _version_two),
-    (r"(wrn|wide-?resnet)-?(\d+)-(\d+)", _wide),
-    (r"resnext-?(\d+)-(\d+)x(\d+)d", _resnext),
+    (r"(?:wrn|wide-?resnet)-?(\d+)[-x](\d+)", _wide),
+    (r"resnext-?(\d+)-(\d+)[-x](\d+)d?", _resnext),
     (r"densenet-?(bc|b|c)?-?(\d+)-k?(\d+)", _dense),
-    (r"densenet-?(?:bc|b|c)?-?(\d+)", _imagenet_dense),
+    (r"densenet-?(?:bc)?-?(\d+)", _imagenet_dense),
 )
 
 
@@ -240,10 +245,17 @@ def _unknown(name: str, text: str) -> str:
     forms = {re.split(r"-[A-Z]", form)[0]: form for form in reversed(NAME_FORMS)}
     if words in forms:
         return f"{name!r} is no whole name: such a network is named {forms[words]}"
-    families = list(reversed(forms))
-    near = difflib.get_close_matches(words, families, n=1)
-    names = f": did you mean {near[0]}{numbers or '-DEPTH'}? Names are" if near else "; names are"
+    near = difflib.get_close_matches(words, list(reversed(forms)), n=1)
+    names = f": did you mean {_whole(near[0] + numbers) or forms[near[0]]}? Names are" if near else "; names are"
     return f"there is no network {name!r}{names} {', '.join(NAME_FORMS)}"
+
+
+def _whole(name: str) -> str | None:
+    """A name as it is written here; None where it is the name of no network."""
+    try:
+        return spec_name(resolve(name))
+    except SpecError:
+        return None
 
 
 def _depths(table: dict[int, Any]) -> str:

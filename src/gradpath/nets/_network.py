@@ -121,7 +121,7 @@ class Network(nn.Module):
             )
 
 
-def build(spec: NetSpec | str, **overrides: Any) -> Network:
+def build(spec: NetSpec | str, /, **overrides: Any) -> Network:
     """The network of a specification or of a name such as 'resnet-110', with fields of NetSpec overridden.
 
     build("densenet-bc-100-12", classes=100). Raises SpecError for what does not make a network.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +20,8 @@ PathLike = str | os.PathLike[str]
 State = dict[str, Tensor]
 R = TypeVar("R", bound=Record)
 
-TORCH_ENDINGS = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+TORCH_ENDINGS = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar", ".dat")  # .dat: efficient_densenet_pytorch
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # net: pytorch-cifar
 _PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 
 
@@ -39,11 +40,14 @@ def write_tensors(state: Mapping[str, Tensor], metadata: Mapping[str, str], file
 def read_weights(file: PathLike) -> tuple[State, dict[str, str]]:
     """The tensors of a weight file by name, on the CPU, and its metadata (empty where the format has none).
 
-    .safetensors, and torch files (.pt .pth .th .bin .ckpt .tar), of which only tensors are unpickled; a state_dict
+    .safetensors, and torch files (.pt .pth .th .bin .ckpt .tar .dat), of which only tensors are unpickled; a state_dict
     inside a checkpoint and the prefixes of DataParallel and torch.compile are unwrapped.
     Raises WeightsError naming the file when it is missing, damaged or something else.
     """
     path = Path(file)
+    if path.is_dir():
+        held = next((file for file in sorted(path.glob("*.safetensors"))), path / "FILE.safetensors")
+        raise WeightsError(f"{path}: is a folder: name the file of weights in it, such as {held}")
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
     if path.suffix != ".safetensors" and path.suffix not in TORCH_ENDINGS:
@@ -55,6 +59,11 @@ def read_weights(file: PathLike) -> tuple[State, dict[str, str]]:
             state, metadata = _unwrap(torch.load(path, map_location="cpu", weights_only=True)), {}
     except GradpathError:
         raise
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path}: cannot be read as weights: it is damaged, or holds objects beside tensors, which are not "
+            f"unpickled: save the state_dict() alone"
+        ) from error
     except Exception as error:  # the loaders raise whatever the damaged bytes lead them to
         reason = next(iter(str(error).splitlines()), "")[:100]
         raise WeightsError(f"{path}: cannot be read as weights ({type(error).__name__}: {reason})") from error
@@ -92,7 +101,8 @@ def _unwrap(content: Any) -> State:
         if isinstance(content.get(name), Mapping):
             content = content[name]
             break
-    return dict(content) if all(isinstance(tensor, Tensor) for tensor in content.values()) else {}
+    are_weights = all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in content.items())
+    return dict(content) if are_weights else {}
 
 
 def _without_prefixes(state: State) -> State:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from gradpath.record._base import Record
-from gradpath.record._net_rules import check
+from gradpath.record._net_rules import check, without_strangers
 
 Family = Literal["plain", "residual", "dense"]
 NormKind = Literal["none", "batch", "layer", "group"]
@@ -101,6 +101,11 @@ class NetSpec(Record, kind="net"):
         if isinstance(self.blocks, list):
             object.__setattr__(self, "blocks", tuple(self.blocks))
         check(self)
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> NetSpec:
+        """Of a file: what a net of its kind never looks at, and older versions did not refuse, is left out."""
+        return cls(**without_strangers(cls, fields))
 
     @property
     def stage_blocks(self) -> tuple[int, ...]:

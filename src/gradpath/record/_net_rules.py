@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, cast, get_args
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from gradpath.errors import SpecError
 from gradpath.record._base import field_hints
@@ -17,14 +19,19 @@ Rule = Callable[["NetSpec"], bool]
 
 def check(spec: NetSpec) -> None:
     """Raise SpecError for the first thing that does not make a network, saying what would."""
-    _check_types(spec)
+    check_types(type(spec), vars(spec))
     for name, least in _AT_LEAST.items():
         value = getattr(spec, name)
         if value is not None and value < least:
             raise SpecError(f"{name} must be at least {least}, got {value}")
+        if value is not None and value > _MOST:
+            raise SpecError(f"{name} must be at most {_MOST:,}, got {value:,}")
     for name in ("dropout", "shortcut_dropout", "stochastic_depth"):
         if not 0 <= getattr(spec, name) < 1:
             raise SpecError(f"{name} is a rate, at least 0 and below 1, got {getattr(spec, name)}")
+    for name in ("shortcut_scale", "branch_scale", "gate_bias"):
+        if not math.isfinite(getattr(spec, name)):
+            raise SpecError(f"{name} must be a finite number, got {getattr(spec, name)}")
     _check_owners(spec)
     _check_depth(spec)
     _check_size(spec)
@@ -32,9 +39,13 @@ def check(spec: NetSpec) -> None:
         if broken(spec):
             raise SpecError(message.format(**vars(spec)))
     _check_groups(spec)
+    _check_compression(spec)
 
 
-_AT_LEAST = dict.fromkeys(("width", "growth_rate", "classes", "input_channels", "groups", "group_width", "widen"), 1)
+_MOST = 1_000_000
+"""Beyond it the elements of a weight are more than torch can count."""
+_AT_LEAST = dict.fromkeys(("growth_rate", "width", "classes", "input_channels", "groups", "group_width", "widen"), 1)
+"""growth_rate first: a name derives the width of a DenseNet-BC from it."""
 
 _PLAIN_TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
     int: ((int,), "a whole number"),
@@ -44,9 +55,11 @@ _PLAIN_TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
-def _check_types(spec: NetSpec) -> None:
-    for name, hint in field_hints(cast(Any, type(spec))).items():
-        value = getattr(spec, name)
+def check_types(cls: type[NetSpec], values: Mapping[str, Any]) -> None:
+    """Raise SpecError for the first of some fields that is not of its type."""
+    hints = field_hints(cast(Any, cls))
+    for name, value in values.items():
+        hint = hints[name]
         if hint in _PLAIN_TYPES:
             types, words = _PLAIN_TYPES[hint]
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -54,7 +67,7 @@ def _check_types(spec: NetSpec) -> None:
         elif choices := _choices(hint):
             if value not in choices:
                 raise SpecError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
-        elif not isinstance(value, tuple) or any(type(n) is not int or n < 1 for n in value):
+        elif not isinstance(value, (tuple, list)) or any(type(n) is not int or n < 1 for n in value):
             raise SpecError(f"{name} must be whole numbers of at least 1, as (3, 4, 6, 3), got {value!r}")
 
 
@@ -66,36 +79,71 @@ def _choices(hint: Any) -> tuple[Any, ...]:
     return args if args and all(isinstance(arg, str) for arg in args) else ()
 
 
+class _Owner(NamedTuple):
+    """Which nets look at a field."""
+
+    families: tuple[str, ...]
+    kind: str = ""
+    """Which of these families' nets, in words."""
+    told_by: str = ""
+    """The field that says whether a net is of that kind."""
+    belongs: Rule = lambda spec: True
+
+
 _STACK, _RESIDUAL, _DENSE = ("plain", "residual"), ("residual",), ("dense",)
-_OWNERS: dict[str, tuple[tuple[str, ...], str, Rule]] = {
-    "compression": (_DENSE, "", lambda s: True),
-    "concat": (_DENSE, "", lambda s: True),
-    "groups": (_STACK, "bottleneck ", lambda s: s.bottleneck),
-    "group_width": (_STACK, "bottleneck ", lambda s: s.bottleneck),
-    "stride_on": (_STACK, "bottleneck ", lambda s: s.bottleneck),
-    "widen": (_STACK, "basic ", lambda s: not s.bottleneck),
-    "stochastic_depth": (_RESIDUAL, "", lambda s: True),
-    "shortcut_scale": (_RESIDUAL, "", lambda s: True),
-    "branch_scale": (_RESIDUAL, "", lambda s: True),
-    "shortcut_dropout": (_RESIDUAL, "", lambda s: True),
-    "gate": (_RESIDUAL, "", lambda s: True),
-    "zero_last_norm": (_RESIDUAL, "post-activation ", lambda s: s.activation == "post"),
-    "dropout": (("plain", "residual", "dense"), "basic or dense ", lambda s: s.family == "dense" or not s.bottleneck),
+_BOTTLENECK = _Owner(_STACK, "bottleneck ", "bottleneck", lambda s: s.bottleneck)
+_OWNERS: dict[str, _Owner] = {
+    "growth_rate": _Owner(_DENSE),
+    "compression": _Owner(_DENSE),
+    "concat": _Owner(_DENSE),
+    "activation": _Owner(_STACK),
+    "shortcut": _Owner(_STACK),  # of a plain net too: it has the fields of its residual twin
+    "padding": _Owner(_STACK),
+    "groups": _BOTTLENECK,
+    "group_width": _BOTTLENECK,
+    "stride_on": _BOTTLENECK,
+    "widen": _Owner(_STACK, "basic ", "bottleneck", lambda s: not s.bottleneck),
+    "stochastic_depth": _Owner(_RESIDUAL),
+    "stochastic_depth_mode": _Owner(
+        _RESIDUAL, "stochastic-depth ", "stochastic_depth", lambda s: s.stochastic_depth > 0
+    ),
+    "shortcut_scale": _Owner(_RESIDUAL),
+    "branch_scale": _Owner(_RESIDUAL),
+    "shortcut_dropout": _Owner(_RESIDUAL),
+    "gate": _Owner(_RESIDUAL),
+    "gate_bias": _Owner(_RESIDUAL, "gated ", "gate", lambda s: s.gate != "none"),
+    "zero_last_norm": _Owner(_RESIDUAL, "post-activation ", "activation", lambda s: s.activation == "post"),
+    "dropout": _Owner(
+        (*_STACK, *_DENSE), "basic or dense ", "bottleneck", lambda s: s.family == "dense" or not s.bottleneck
+    ),
 }
-"""Field → families it belongs to, the kind of their blocks in words, and the test for it."""
+_ONCE_ACCEPTED = ("growth_rate", "activation", "shortcut", "padding", "stochastic_depth_mode", "gate_bias")
+"""Fields that files of older versions may hold for nets that do not look at them."""
+
+
+def _is_owned(name: str, spec: NetSpec) -> bool:
+    owner = _OWNERS[name]
+    return spec.family in owner.families and owner.belongs(spec)
 
 
 def _check_owners(spec: NetSpec) -> None:
     defaults = {field.name: field.default for field in fields(spec)}
-    for name, (families, kind, belongs) in _OWNERS.items():
+    for name, owner in _OWNERS.items():
         value = getattr(spec, name)
-        assert defaults[name] is not MISSING
-        if value != defaults[name] and not (spec.family in families and belongs(spec)):
-            owners = "" if len(families) == 3 else " and ".join(families) + " "
+        if value != defaults[name] and not _is_owned(name, spec):
+            owners = "" if len(owner.families) == 3 else " and ".join(owner.families) + " "
+            told = f", {owner.told_by}={getattr(spec, owner.told_by)!r}" if owner.told_by else ""
             raise SpecError(
-                f"{name} belongs to {kind}{owners}nets, got {value!r} with family={spec.family!r}, "
-                f"bottleneck={spec.bottleneck}: leave it at {defaults[name]!r}"
+                f"{name} belongs to {owner.kind}{owners}nets, got {value!r} with family={spec.family!r}{told}: "
+                f"leave it at {defaults[name]!r}"
             )
+
+
+def without_strangers(cls: type[NetSpec], given: dict[str, Any]) -> dict[str, Any]:
+    """A file's fields without those that its net does not look at and that older versions wrote all the same."""
+    spec = SimpleNamespace(**{field.name: field.default for field in fields(cls)} | given)
+    strangers = [name for name in _ONCE_ACCEPTED if not _is_owned(name, cast("NetSpec", spec))]
+    return {name: value for name, value in given.items() if name not in strangers}
 
 
 def _check_depth(spec: NetSpec) -> None:
@@ -132,12 +180,8 @@ _ZERO_BRANCHES = ("fixup", "skipinit", "rezero")
 
 _RULES: tuple[tuple[Rule, str], ...] = (
     (
-        lambda s: s.family == "dense" and not 0 < s.compression <= 1,
+        lambda s: not 0 < s.compression <= 1,
         "compression is the factor of channels kept, above 0 and at most 1, got {compression}",
-    ),
-    (
-        lambda s: s.family == "dense" and s.compression * min(s.stage_blocks) * s.growth_rate < 1,
-        "compression {compression} leaves a transition without a channel",
     ),
     (
         lambda s: s.family == "dense" and s.norm == "none",
@@ -167,6 +211,11 @@ _RULES: tuple[tuple[Rule, str], ...] = (
         lambda s: s.zero_last_norm and s.norm == "none",
         "zero_last_norm needs a norm, got norm='none': use init='skipinit' or 'rezero', which begin alike",
     ),
+    (
+        lambda s: s.zero_last_norm and s.init == "rezero",
+        "init='rezero' begins with branches of 0 already; with zero_last_norm too no gradient would ever reach them: "
+        "leave it at False",
+    ),
 )
 """Each: what is broken, and the message, formatted with the fields."""
 
@@ -177,3 +226,14 @@ def _check_groups(spec: NetSpec) -> None:
             f"groups must divide the inner channels, got {spec.groups} groups of {spec.width} channels: "
             f"give a group_width, the channels of each"
         )
+
+
+def _check_compression(spec: NetSpec) -> None:
+    channels = spec.width
+    for layers in spec.stage_blocks[:-1] if spec.family == "dense" else ():
+        channels = int(spec.compression * (channels + layers * spec.growth_rate))
+        if channels < 1:
+            raise SpecError(
+                f"compression {spec.compression} leaves a transition without a channel: give a larger one, or a larger "
+                f"width or growth_rate"
+            )

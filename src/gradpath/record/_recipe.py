@@ -170,6 +170,8 @@ class Recipe(Record, kind="recipe"):
     def _check_numbers(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
+            if value is not None and type(value) is not int:
+                raise UserError(f"{name} must be a whole number, got {value!r}")
             if value is not None and not value >= least:
                 raise UserError(f"{name} must be at least {least}, got {value}")
         for name, (low, high) in _RANGES.items():

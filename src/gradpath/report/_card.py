@@ -116,6 +116,11 @@ def _limits(run: RunRecord) -> list[str]:
     ]
     if run.test_accuracy is not None and run.test is None:
         said.append("The test images were looked at after every epoch: its accuracy on new images may be lower.")
+    if run.test_accuracy is not None:
+        said.append(
+            "Whether test and training images show the same things (one scene, one person, one copy) was not checked: "
+            "where they do, it is less often right on new images."
+        )
     if run.test_accuracy is None:
         said.append("It was not tried on test images.")
     shares = facts.class_shares(run.data)

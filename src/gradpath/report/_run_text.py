@@ -82,7 +82,8 @@ def _whose(run: RunRecord) -> str:
 
 def right_of(test: Evaluation) -> str:
     """'91.2 % of 500 test images right (standard error 1.3 %)'."""
-    error = math.sqrt(test.accuracy * (1 - test.accuracy) / test.images)
+    expected = (test.right + 1) / (test.images + 2)  # keeps the error above 0 where all of few are right
+    error = math.sqrt(expected * (1 - expected) / test.images)
     return (
         f"{units.percent(test.accuracy)} of {facts.counted(test.images, f'{test.part} image')} right "
         f"(standard error {units.percent(error)})"

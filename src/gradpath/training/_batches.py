@@ -133,8 +133,13 @@ def balanced(labels: Tensor, random: torch.Generator, shuffled: Tensor) -> Tenso
 
 def as_seen(images: Images, recipe: Recipe) -> Images:
     """The images, said to be of the size of the recipe's crops: what the net is built for and is fed. Raises UserError
-    where the crops are larger than the images."""
+    where the crops, or the padding that reflects, are larger than the images."""
     size, side = recipe.crop_size, min(images.train_images.shape[2:])
+    if recipe.augment == "crop-flip" and recipe.crop_fill == "reflect" and recipe.crop_padding >= side:
+        raise UserError(
+            f"crop_padding {recipe.crop_padding} reflects more than images of {side} px have ({images.info.name}): "
+            f"give at most {side - 1}"
+        )
     if size is None:
         return images
     if size > side:

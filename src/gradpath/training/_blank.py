@@ -45,6 +45,8 @@ def _recipe_notes(begun: Beginning, recipe: Recipe) -> tuple[str, ...]:
         own = sum(parameter.numel() for parameter in begun.net.get_submodule(begun.head).parameters())
         total = sum(parameter.numel() for parameter in begun.net.parameters())
         notes += (f"frozen: all but {begun.head} ({own:,} of {total:,} parameters learn), its norms in eval mode",)
+        if begun.start is None and begun.spec is not None:
+            notes += ("what is frozen is random, as the net began: no weights were given to start from",)
     return notes
 
 
@@ -59,12 +61,11 @@ def uneven_note(info: DataInfo, balance: bool) -> tuple[str, ...]:
     return (f"the classes are uneven: {counts}; {done}",)
 
 
-def parts_note(recipe: Recipe) -> tuple[str, ...]:
+def parts_note(recipe: Recipe, train_images: int) -> tuple[str, ...]:
     """That a batch is computed in parts, and what that changes."""
     if recipe.accumulate == 1:
         return ()
-    size = -(-recipe.batch_size // recipe.accumulate)
+    batch = min(recipe.batch_size, train_images)
+    size = -(-batch // recipe.accumulate)
     parts = f"{recipe.accumulate} parts of {size}"
-    return (
-        f"a batch of {recipe.batch_size} is computed in {parts} to fit the memory: BatchNorm sees a part at a time",
-    )
+    return (f"a batch of {batch} is computed in {parts} to fit the memory: BatchNorm sees a part at a time",)

@@ -195,13 +195,16 @@ def _run_all(
 ) -> Comparison:
     nets: list[RunRecord] = []
     weights = folder if can_keep_weights() else None
+    execution = comparison.execution
     for job in jobs:
         try:
-            nets.append(run_job(job, images, comparison.execution, comparison.seed, listener, weights))
+            nets.append(run_job(job, images, execution, comparison.seed, listener, weights))
             interrupted = nets[-1].interrupted
         except KeyboardInterrupt:  # before its first step: this net has nothing to keep
             interrupted = True
-        comparison = replace(comparison, nets=tuple(nets), seconds=elapsed(), interrupted=interrupted)
+        used = ", ".join(dict.fromkeys(net.execution.backend for net in nets)) or execution.backend
+        ran = replace(execution, backend=used)
+        comparison = replace(comparison, nets=tuple(nets), execution=ran, seconds=elapsed(), interrupted=interrupted)
         if folder is not None:
             comparison.save(folder / "compare.json")
         if interrupted:

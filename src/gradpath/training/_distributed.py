@@ -8,6 +8,7 @@ nobody has to ask whether there are others.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,23 +85,25 @@ def is_torchrun() -> bool:
 def team_of(device: str | None) -> Iterator[tuple[Team, str | None]]:
     """The team that this process is in, and its own device.
 
-    A group of processes that is there already, made by the user or further out, is the team. Else it is made from
-    torchrun's variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR) for the time of the context; without them, and
-    without torch.distributed, the process is alone. Raises UserError for a device that processes cannot share.
+    A group of processes that is there already, made by the user or before, is the team. Else it is made from torchrun's
+    variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR), and stays until the process ends: a second group at the same
+    address may meet what is left of the first, and wait for ever. Without them, and without torch.distributed, the
+    process is alone. Raises UserError for a device that processes cannot share.
     """
     if not dist.is_available() or not (dist.is_initialized() or is_torchrun()):
         yield ALONE, device
         return
     where = _own_device(device)
-    made = not dist.is_initialized()
-    if made:
+    if not dist.is_initialized():
         kind = torch.device(where).type
         dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        yield Team(dist.get_rank(), dist.get_world_size()), where
-    finally:
-        if made:
-            dist.destroy_process_group()
+        atexit.register(_leave)
+    yield Team(dist.get_rank(), dist.get_world_size()), where
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _own_device(asked: str | None) -> str:

@@ -21,12 +21,14 @@ WATCH_FOLDER = "watch"
 
 @contextmanager
 def watched(loop: Loop, folder: Path | None, wanted: bool = True) -> Iterator[None]:
-    """The loop's net under `gp.watch`, which writes to FOLDER/watch; it is taken away again, whatever happens."""
+    """The loop's net under `gp.watch`, which writes to FOLDER/watch; it is taken away again, whatever happens. Steps
+    are counted on from those of the loop."""
     if not wanted:
         yield
         return
     place = None if folder is None else folder / WATCH_FOLDER
     with watch(loop.net, loop.optimizer, loop.optimiser.scaler, folder=place) as loop.watcher:
+        loop.watcher.steps = loop.outcome.steps
         try:
             yield
         finally:

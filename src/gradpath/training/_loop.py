@@ -244,13 +244,12 @@ class Loop:
         """Where the forward pass of the epoch's step `number` (from 0), made again, first leaves what is finite."""
         index, step = self._order()[number], (self.epoch - 1) * self.steps_per_epoch + number
         seed_net(self.seed, step, self.device, self.share[0])
-        for part in parts(len(index), self.recipe.accumulate, *self.share):
+        found: list[str | None] = []
+        for part in parts(len(index), self.recipe.accumulate, *self.share):  # all: the processes' norms go together
             inputs = self.batches.make(self.images, index, step, self.epoch, part).inputs
             with torch.no_grad(), precision_context(self.execution.precision, self.device):
-                found = first_not_finite(self.net, inputs)
-            if found is not None:
-                return found
-        return None
+                found.append(first_not_finite(self.net, inputs))
+        return next(filter(None, found), None)
 
     def _close_epoch(self, seen: Seen, tested: bool) -> None:
         if tested:

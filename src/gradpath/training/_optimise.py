@@ -35,9 +35,18 @@ class Optimiser:
             nesterov=recipe.nesterov,
             fused=self.guarded,
         )
+        if recipe.momentum:
+            self._still()
         self.scaler = torch.amp.GradScaler(device.type) if scaling else None
         self.average = Average(net, recipe.ema) if recipe.ema else None
         self.lookahead = Lookahead(self.parameters, recipe.lookahead_pull) if recipe.lookahead else None
+
+    def _still(self) -> None:
+        """Momentum 0 for every parameter. torch's fused step makes the buffers itself in the first step: left unset
+        where that one is skipped (a loss that is not finite, the scaler's first overflow), and refused where a
+        parameter has its first gradient in a later one."""
+        for parameter in self.parameters:
+            self.sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a part of the batch."""
@@ -94,12 +103,8 @@ class Optimiser:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state()`."""
-        for parameter, name in self.names.items():
-            if name in state["momentum"]:
-                buffer = torch.empty_like(parameter).copy_(state["momentum"][name])  # in the parameter's own layout
-                self.sgd.state[parameter]["momentum_buffer"] = buffer
-            else:
-                self.sgd.state.pop(parameter, None)
+        for parameter, name in self._moved():
+            self.sgd.state[parameter]["momentum_buffer"].copy_(state["momentum"][name])
         if self.average is not None:
             self.average.restore(state["average"])
         if self.lookahead is not None:
@@ -109,9 +114,8 @@ class Optimiser:
             self.scaler.load_state_dict(state["scaler"])
 
     def _moved(self) -> Iterable[tuple[nn.Parameter, str]]:
-        """Parameters that have a momentum, by name."""
-        state = self.sgd.state
-        return ((p, name) for p, name in self.names.items() if state.get(p, {}).get("momentum_buffer") is not None)
+        """Parameters that have a momentum, with their names."""
+        return self.names.items() if self.recipe.momentum else ()
 
     def _named(self, tensors: Iterable[Tensor]) -> Iterable[tuple[str, Tensor]]:
         return zip(self.names.values(), tensors, strict=True)

@@ -45,7 +45,8 @@ _HE2015 = Recipe(
         "--warmup 400 --warmup-factor 0.1 --warmup-shape constant.",
         "The paper subtracts the per-pixel mean and does not say whether it scales: here the channel's standard "
         "deviation divides, which BatchNorm behind the stem undoes.",
-        "Padding is by zeros after the mean was subtracted, as in the authors' later code: the mean colour.",
+        "Padding is by zeros after the mean was subtracted in the authors' later code; here it is the mean colour, and "
+        "the mean image is subtracted from the crop, wherever in the image that lies.",
         "Momentum is 0.9; Nesterov's form is not mentioned.",
         _LAST_BATCH,
     ),

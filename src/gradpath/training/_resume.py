@@ -84,6 +84,8 @@ def arguments_of(run: Path) -> tuple[str, ...]:
         return (done.name,)
     places = [run, *sorted(run.glob("seed-*"))]
     found = next((found for place in places if (found := find_resumed(Snapshots(place))) is not None), None)
+    if found is None and any(run.glob("seed-*")):
+        raise SnapshotError(f"{run}: none of its seeds was stopped: the command that began it makes those missing")
     if found is None:
         raise SnapshotError(f"{run}: has no snapshot of a run that was stopped after its first step: train anew")
     if not found.arguments:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gradpath.errors import UserError
-from gradpath.record import Recipe, RunRecord, SeedRun, Seeds, read
-from gradpath.training._data import Images
+from gradpath.record import DataInfo, DataSplit, Recipe, RunRecord, SeedRun, Seeds, read
+from gradpath.training._data import VALIDATION, Images
 from gradpath.training._events import Listener, SeedStarted, ignore
 from gradpath.training._start import Model, Weights
-from gradpath.training._train import RUN_FILE, claim, default_recipe, images_for, name_of, train
+from gradpath.training._train import RUN_FILE, SPLIT_FILE, claim, images_for, name_of, recipe_for, train
 
 SEEDS_FILE = "seeds.json"
 
@@ -24,7 +24,7 @@ def train_seeds(
     seeds: int = 5,
     seed: int = 0,
     output: str | os.PathLike[str],
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     weights: str | os.PathLike[str] | Weights | None = None,
     name: str | None = None,
     listener: Listener = ignore,
@@ -42,13 +42,14 @@ def train_seeds(
         raise UserError(f"the number of seeds must be at least 1, got {seeds}")
     given = Weights(weights) if isinstance(weights, str | os.PathLike) else weights
     images, folder = images_for(data, given), Path(output)
-    recipe = recipe or default_recipe(given)
+    recipe = recipe_for(recipe, given)
     called = name or name_of(net, images)
+    asked = _Asked(called, recipe, images.info, given, how.get("validation", VALIDATION))
     done: list[SeedRun] = []
     runs: list[RunRecord] = []
     for number in range(seeds):
         place = folder / f"seed-{seed + number}"
-        record = _finished(place, called, seed + number, recipe)
+        record = _finished(place, asked, seed + number)
         listener(SeedStarted(seed + number, number + 1, seeds, there=record is not None))
         if record is None:
             record = train(
@@ -76,7 +77,37 @@ def _same_execution(how: dict[str, Any], runs: list[RunRecord]) -> dict[str, Any
     return how if how.get("execution") is not None or not runs else how | {"execution": runs[0].execution}
 
 
-def _finished(folder: Path, name: str, seed: int, recipe: Recipe) -> RunRecord | None:
+@dataclass(frozen=True)
+class _Asked:
+    """What the runs of all seeds have in common."""
+
+    name: str
+    recipe: Recipe
+    data: DataInfo
+    """Before images are held out."""
+    weights: Weights | None
+    validation: float
+
+    def differs(self, run: RunRecord, split: DataSplit | None) -> str | None:
+        """What of a finished run is not as asked, in a word; None: nothing."""
+        start = None if self.weights is None else Path(self.weights.file).name
+        same = {
+            "name": run.name == self.name,
+            "recipe": replace(run.recipe, accumulate=self.recipe.accumulate) == self.recipe,
+            "data": _images_of(run.data, self.recipe) == _images_of(self.data, self.recipe),
+            "file of weights": (None if run.start is None else run.start.weights) == start,
+            "validation": (0 if split is None else split.fraction) == self.validation,
+        }
+        return next((what for what, holds in same.items() if not holds), None)
+
+
+def _images_of(info: DataInfo, recipe: Recipe) -> tuple[object, ...]:
+    """What tells one set of images from another, whichever of them are held out."""
+    size = info.image_size if recipe.crop_size is None else None  # else a run's is that of the crops
+    return info.name, info.classes, info.train_images + info.validation_images, info.test_images, size
+
+
+def _finished(folder: Path, asked: _Asked, seed: int) -> RunRecord | None:
     """The run that is in the folder; None where there is none, or one that was interrupted."""
     file = folder / RUN_FILE
     if not file.is_file():
@@ -84,9 +115,10 @@ def _finished(folder: Path, name: str, seed: int, recipe: Recipe) -> RunRecord |
     found = read(file)
     if not isinstance(found, RunRecord):
         raise UserError(f"{file}: is no training run: name another output")
-    asked = replace(recipe, accumulate=found.recipe.accumulate)
-    if (found.name, found.seed, found.recipe) != (name, seed, asked):
-        differs = "name" if found.name != name else "seed" if found.seed != seed else "recipe"
+    split = read(folder / SPLIT_FILE) if (folder / SPLIT_FILE).is_file() else None
+    differs = asked.differs(found, split if isinstance(split, DataSplit) else None)
+    differs = "seed" if differs is None and found.seed != seed else differs
+    if differs is not None:
         raise UserError(
             f"{file}: is a run of {found.name}, seed {found.seed}, with another {differs}: name another output"
         )

@@ -20,9 +20,10 @@ from gradpath.training._data import VALIDATION, Images, hold_out, load_images
 from gradpath.training._distributed import Team, team_of
 from gradpath.training._events import Listener, NetDone, NetPlanned, NetStarted, ignore
 from gradpath.training._fitting import fitting as fitting
+from gradpath.training._folder import SPLIT_FILE as SPLIT_FILE
 from gradpath.training._folder import can_keep_weights as can_keep_weights
 from gradpath.training._folder import claim as claim
-from gradpath.training._folder import save
+from gradpath.training._folder import claimed, save, save_split
 from gradpath.training._frozen import freeze
 from gradpath.training._job import Job as Job
 from gradpath.training._job import Ready
@@ -32,6 +33,7 @@ from gradpath.training._loop import Loop
 from gradpath.training._machine import Probe, has_bf16, pick_device
 from gradpath.training._planning import Budget, by_plan, planned
 from gradpath.training._recipes import DEFAULT, RECIPES
+from gradpath.training._recipes import recipe as recipe_named
 from gradpath.training._resume import EVERY_SECONDS, Keeper
 from gradpath.training._saving import RUN_FILE as RUN_FILE
 from gradpath.training._start import Model, Weights, begin
@@ -41,14 +43,13 @@ from gradpath.training._trials import try_rates
 
 PathLike = str | os.PathLike[str]
 TRAIN_RECIPE = DEFAULT
-SPLIT_FILE = "split.json"
 
 
 def train(
     net: Model,
     data: PathLike | Images | None = None,
     *,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     weights: PathLike | Weights | None = None,
     validation: float = VALIDATION,
     seed: int = 0,
@@ -76,7 +77,7 @@ def train(
             any module that turns images N C H W into N classes: a copy of it is trained, its classifier replaced where
             it is for another number of classes. Or a function that makes one.
         data: what `load_images` takes: 'fashion-mini' (shipped), an .npz file, a folder of photos; or images.
-        recipe: None: 'default', with weights to start from 'finetune'.
+        recipe: or its name, such as 'he2015'. None: 'default', with weights to start from 'finetune'.
         weights: a file to start from (ours, torchvision's, timm's …), the classifier left out where its classes are
             others; `Weights` also says how its images were normalised.
         validation: the fraction held out; 0 holds none out, and keeps the weights of the last epoch.
@@ -100,6 +101,8 @@ def train(
     record. Raises DataError, SpecError, WeightsError, SnapshotError, UserError, MemoryBudgetError. Ctrl-C ends the
     training after the step that is under way: the record says `interrupted`.
     """
+    if resume and output is None:
+        raise UserError("resume needs the folder of the run to go on with: give output")
     if output is not None and not can_keep_weights():
         raise MissingExtraError("safetensors", "build", "keeping the weights")
     given = Weights(weights) if isinstance(weights, str | os.PathLike) else weights
@@ -109,7 +112,7 @@ def train(
         if (done := keeper.open(resume)) is not None:
             return done
         images = images_for(data, given).to(pick_device(own))
-        recipe = recipe or default_recipe(given)
+        recipe = recipe_for(recipe, given)
         job = Job(
             name or name_of(net, images),
             net,
@@ -122,18 +125,18 @@ def train(
         )
         ready = get_ready(job, images, seed)
         ready = share_out(ready, team, sync_norm)
-        folder = None if keeper.run is None else claim(keeper.run)
-        record = run_ready(ready, execution, keeper.listener, folder, keeper)
-        if folder is not None:
-            record.save(folder / RUN_FILE)
-            keeper.close(record)
+        with claimed(keeper.run) as folder:
+            record = run_ready(ready, execution, keeper.listener, folder, keeper)
+            if folder is not None:
+                record.save(folder / RUN_FILE)
+                keeper.close(record)
         return team.first(lambda: record)
 
 
 def share_out(ready: Ready, team: Team, sync_norm: bool) -> Ready:
     """Make the net fit for several processes. Raises UserError for what they cannot share."""
     if team.size == 1:
-        return ready
+        return _noted(ready, "sync_norm changes nothing in one process: it is for torchrun") if sync_norm else ready
     recipe, images = ready.job.recipe, ready.images.info.train_images
     if ready.job.budget is not None:
         raise UserError("--memory and --batch-size auto are for one process: leave them out under torchrun")
@@ -142,12 +145,18 @@ def share_out(ready: Ready, team: Team, sync_norm: bool) -> Ready:
         raise UserError(f"a batch of {whole} cannot be shared by {team.size} processes: give a larger --batch-size")
     norms = synchronise_norms(ready.beginning.net) if sync_norm else 0
     note = f"trained by {team.size} processes" + (", BatchNorm over the images of all" if norms else "")
+    return _noted(ready, note)
+
+
+def _noted(ready: Ready, note: str) -> Ready:
     return replace(ready, beginning=replace(ready.beginning, notes=(*ready.beginning.notes, note)))
 
 
-def default_recipe(weights: Weights | None) -> Recipe:
-    """Where none was asked for."""
-    return TRAIN_RECIPE if weights is None else RECIPES["finetune"]
+def recipe_for(asked: Recipe | str | None, weights: Weights | None) -> Recipe:
+    """The recipe asked for; where none was, the default one. Raises UserError for an unknown name."""
+    if asked is None:
+        return TRAIN_RECIPE if weights is None else RECIPES["finetune"]
+    return recipe_named(asked) if isinstance(asked, str) else asked
 
 
 def images_for(data: PathLike | Images | None, weights: Weights | None) -> Images:
@@ -197,8 +206,8 @@ def run_ready(
     else:
         chosen = keeper.team.first(lambda: execution or choose_execution(ready))
         record, trained = _prepared(ready, blank_record(ready, chosen), listener, keeper.team)
-    if folder is not None and ready.split is not None:
-        ready.split.save(folder / SPLIT_FILE)
+    if folder is not None:
+        save_split(ready.split, folder)
     if not record.interrupted:
         listener(NetStarted(record, "training"))
         record = _train_and_trace(record, ready, trained, listener, folder, keeper)
@@ -221,7 +230,7 @@ def _prepared(ready: Ready, record: RunRecord, listener: Listener, team: Team) -
             plan, recipe, trained = planned(
                 trained, ready.images, record.recipe, record.execution, job.budget, job.backend
             )
-            notes = (*record.notes, *parts_note(recipe))
+            notes = (*record.notes, *parts_note(recipe, ready.images.info.train_images))
             execution = of_plan(plan, record.execution)
             record = replace(record, recipe=recipe, execution=execution, plan=replace(plan, layers=()), notes=notes)
             listener(NetPlanned(record))
@@ -265,6 +274,7 @@ def _train_and_trace(
     with keeper.keeping(loop, record, images, ready.job.recipe, looks.initial), watching:
         outcome = loop.run()
     loop.adopt()
+    rescued = loop.best.rescued() if outcome.diverged_at_step is not None else ()
     gradient = looks.history()
     sound = outcome.steps > 0 and outcome.diverged_at_step is None
     finished = sound and not outcome.interrupted
@@ -276,11 +286,11 @@ def _train_and_trace(
         diverged_in=outcome.diverged_in,
         interrupted=outcome.interrupted,
         gradient=gradient,
-        notes=(*record.notes, *looks.notes),
+        notes=(*record.notes, *looks.notes, *rescued),
         best_epoch=loop.best.epoch,
         test=_tested(trained, images, loop, record.name) if finished and keeper.team.leads else None,
     )
-    return replace(record, weights=save(net, folder, record) if folder is not None and sound else None)
+    return replace(record, weights=save(net, folder, record) if folder is not None and (sound or rescued) else None)
 
 
 def _tested(net: nn.Module, images: Images, loop: Loop, name: str) -> Evaluation:

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradpath.kernels import Autocast
 from gradpath.memory._as_found import gradients_allocated, left_as_found
 from gradpath.memory._blocks._routing import Routing
 from gradpath.memory._blocks._signature import Layout
 from gradpath.memory._measuring._clock import Stopwatch
 from gradpath.memory._measuring._peak import Meter, metered
 from gradpath.memory._measuring._step import Step, device_of
-from gradpath.memory._running._run import Autocast
 
 Named = Sequence[tuple[str, nn.Module]]
 SPANS = ("start", "chain", "head", "backward", "tail")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
 from gradpath.errors import PlanError
-from gradpath.kernels import norm_passes
+from gradpath.kernels import Fingerprint, norm_passes
 from gradpath.memory._blocks._chain import check_plannable
 from gradpath.memory._blocks._routing import Routing
 from gradpath.memory._running._dense_stage import dense_stage
@@ -193,27 +192,6 @@ class PlannedChain:
         if changed:
             self._works = [Work(segment, self.moves) for segment in self.segments]
         return self._works
-
-
-class Fingerprint:
-    """What the moves of a block were chosen by: its modules and parameters, and that nobody hooks into them."""
-
-    def __init__(self, block: tuple[nn.Module, ...]) -> None:
-        inside = list(dict.fromkeys(inner for module in block for inner in module.modules()))
-        self.children = [module._modules for module in inside if module._modules]
-        self.parameters = [module._parameters for module in inside if module._parameters]
-        self.hooks = [hooks for module in inside for hooks in (module._forward_hooks, module._forward_pre_hooks)]
-        self.hooks += [hooks for module in inside for hooks in (module._backward_hooks, module._backward_pre_hooks)]
-        self.known = self._now()
-
-    def _now(self) -> list[Any]:
-        held: list[Any] = [one for named in self.children for one in named.values()]
-        held += [one for named in self.parameters for one in named.values()]
-        return [*held, *filter(None, self.hooks)]
-
-    def still_holds(self) -> bool:
-        now = self._now()
-        return len(now) == len(self.known) and all(map(operator.is_, now, self.known))
 
 
 def passes_of(plan: Plan) -> NormPasses:

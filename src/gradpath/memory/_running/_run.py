@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 
 from gradpath.errors import PlanError
+from gradpath.kernels import Autocast
 from gradpath.memory._running._module_moves import ModuleMoves
 from gradpath.nets import Moves
 from gradpath.record import BACKWARD, PlanSegment
@@ -55,20 +55,6 @@ class Work:
             if any(self.parameters[place].requires_grad for place in places):
                 return block
         return self.segment.stop
-
-
-class Autocast:
-    """The autocast state of a forward, to be entered again. Its cache is off: torch before pytorch#165068 keeps in it
-    what was cast without grad mode, cut off from the weight."""
-
-    def __init__(self, device_type: str) -> None:
-        self.device_type, self.enabled = device_type, torch.is_autocast_enabled(device_type)
-        self.dtype = torch.get_autocast_dtype(device_type) if self.enabled else None
-
-    def again(self) -> AbstractContextManager[object]:
-        if not self.enabled and not torch.is_autocast_enabled(self.device_type):
-            return nullcontext()
-        return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled, cache_enabled=False)
 
 
 class _SegmentFn(torch.autograd.Function):

@@ -78,3 +78,8 @@ class MissingExtraError(GradpathError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'gradpath[{extra}]'")
+        self._given = package, extra, purpose
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        """One process of several hands it to the others."""
+        return type(self), self._given

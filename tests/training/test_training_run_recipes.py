@@ -120,6 +120,9 @@ def test_weights_that_are_not_finite_are_never_the_best():
 
 def test_what_train_is_asked_for_is_checked_first(tmp_path):
     short = Recipe(epochs=1, batch_size=20)
+    for seed in (1.5, -1, 2**70):
+        with pytest.raises(UserError, match="seed must be a whole number"):
+            run(short, tiny_images(), seed=seed)
     with pytest.raises(UserError, match="resume needs the folder"):
         run(short, tiny_images(), resume=True)
     with pytest.raises(UserError, match="did you mean 'he2015'"):

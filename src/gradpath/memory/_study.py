@@ -237,16 +237,16 @@ def does_not_fit(
     asked: str, memory_bytes: int, smallest_bytes: int, constant: Constant, samples: int, facts: Facts
 ) -> MemoryBudgetError:
     """One line: what was asked, what is needed, what would make it fit."""
-    hints = [f"give memory={text_of(smallest_bytes * 1.03)!r}"]
+    hints = [f"give it {text_of(smallest_bytes * 1.03)}"]
     growing = smallest_bytes - constant.total + constant.batch
     fixed = constant.total - constant.batch
     fitting = int(samples * (memory_bytes - fixed) / max(1, growing)) if memory_bytes > fixed else 0
     if 0 < fitting < samples:
         hints.append(f"a batch of about {fitting}, not {samples}")
     if facts.autocast is None and facts.dtype == "float32":
-        hints.append("autocast='bfloat16' for about half of the activations")
+        hints.append("autocast to bfloat16, about half of the activations")
     if constant.optimizer and facts.optimizer != "sgd":
-        hints.append(f"optimizer='sgd', which keeps {text_of(constant.optimizer)} less")
+        hints.append(f"SGD without momentum, {text_of(constant.optimizer)} less")
     error = MemoryBudgetError(
         f"memory={asked}: {facts.name} at {facts.batch} does not fit {text_of(memory_bytes)}: the smallest step "
         f"takes {text_of(smallest_bytes)} ({text_of(fixed)} of it parameters, gradients, optimizer and buffers): "

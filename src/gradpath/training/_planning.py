@@ -55,11 +55,17 @@ def planned(
             found, parts = ask.fewest_parts(whole)
             recipe = replace(recipe, accumulate=parts)
     except MemoryBudgetError as error:
-        if ask.memory == budget.memory:
-            raise
-        held = f"the images take {units.memory(images.bytes)} of the {budget.memory}, beside the step"
-        raise MemoryBudgetError(f"{error}; {held}") from error
+        raise MemoryBudgetError("; ".join([str(error), *_advice(budget, ask, images)])) from error
     return found, recipe, apply_plan(net, found) if found.segments else net
+
+
+def _advice(budget: Budget, ask: _Asking, images: Images) -> list[str]:
+    found = []
+    if not budget.largest_batch:
+        found.append("or compute each batch in as few parts as fit: --batch-size auto (largest_batch=True)")
+    if ask.memory != budget.memory:
+        found.append(f"the images take {units.memory(images.bytes)} of the {budget.memory}, beside the step")
+    return found
 
 
 def by_plan(net: nn.Module, images: Images, record: RunRecord) -> nn.Module:

@@ -101,6 +101,8 @@ def train(
     record. Raises DataError, SpecError, WeightsError, SnapshotError, UserError, MemoryBudgetError. Ctrl-C ends the
     training after the step that is under way: the record says `interrupted`.
     """
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise UserError(f"seed must be a whole number from 0 on and below 2⁶³, got {seed!r}")
     if resume and output is None:
         raise UserError("resume needs the folder of the run to go on with: give output")
     if output is not None and not can_keep_weights():

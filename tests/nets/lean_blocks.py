@@ -73,7 +73,7 @@ def pooled_projection(cin: int, cout: int, stride: int, pool: nn.Module | None =
     return nn.Sequential(pool, nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout))
 
 
-C = 8
+C = 16  # fewer, and oneDNN may write past its buffer where a projection strides (gradpath.nets._conv_passes)
 BLOCKS: dict[str, Callable[[], nn.Module]] = {
     "post basic, identity": lambda: PostBasic(POST, C, C, 1, False),
     "post basic, pad": lambda: PostBasic(POST, C, 2 * C, 2, True),

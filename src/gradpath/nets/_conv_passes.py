@@ -65,7 +65,8 @@ def _overruns(x: Tensor, conv: nn.Conv2d) -> bool:
     """Whether oneDNN may write past its buffer in the gradient of this weight: of a strided 1×1 convolution, channels-
     last, whose input channels do not fill a vector. Seen in torch 2.13 with AVX2 below 8; an AVX-512 vector holds 16.
     """
-    if x.shape[1] >= 16 or x.device.type != "cpu" or x.dtype is torch.float64 or conv.groups != 1:
+    full = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
+    if x.shape[1] >= full or x.device.type != "cpu" or x.dtype is torch.float64 or conv.groups != 1:
         return False
     if tuple(conv.stride) == (1, 1) or tuple(conv.weight.shape[2:]) != (1, 1) or any(conv.padding):
         return False

@@ -14,6 +14,17 @@ from gradpath.training._loop import Loop
 
 PLAIN = Execution(precision="float32", layout="contiguous", reason="a test")
 NHWC = Execution(precision="float32", layout="channels_last", reason="a test")
+PETS = DataInfo(
+    name="pets",
+    train_images=6,
+    test_images=2,
+    image_size=8,
+    channels=3,
+    classes=("cat", "dog", "owl"),
+    mean=(0.5, 0.4, 0.3),
+    std=(0.2, 0.3, 0.25),
+)
+"""What weights of a net for small colour images say that they were trained on."""
 
 
 def tiny_images(train: int = 40, test: int = 8, channels: int = 2, side: int = 8, classes: int = 4) -> Images:

@@ -9,20 +9,10 @@ import torch
 from in_process import Shell
 
 from gradpath.nets import build, resolve, save_weights
-from gradpath.record import DataInfo
+from tiny_training import PETS as INFO
 
 pytest.importorskip("safetensors")
 Image = pytest.importorskip("PIL.Image")
-INFO = DataInfo(
-    name="pets",
-    train_images=6,
-    test_images=2,
-    image_size=8,
-    channels=3,
-    classes=("cat", "dog", "owl"),
-    mean=(0.5, 0.4, 0.3),
-    std=(0.2, 0.3, 0.25),
-)
 
 
 @pytest.fixture

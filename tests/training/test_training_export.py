@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,20 +14,11 @@ import torch.nn.functional as F
 
 from gradpath.errors import MissingExtraError, UserError
 from gradpath.nets import build, resolve, save_weights
-from gradpath.record import DataInfo
 from gradpath.training import TOLERANCE, _export, export
+from tiny_training import PETS
 
 pytest.importorskip("safetensors")
-INFO = DataInfo(
-    name="pets",
-    train_images=6,
-    test_images=2,
-    image_size=8,
-    channels=3,
-    classes=("cat", "dog", "été"),
-    mean=(0.5, 0.4, 0.3),
-    std=(0.2, 0.3, 0.25),
-)
+INFO = replace(PETS, classes=("cat", "dog", "été"))
 SMALL = {"classes": 3, "input_size": 8}
 needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")), reason="needs gradpath[export]"

@@ -12,23 +12,14 @@ from torch import nn
 
 from gradpath.errors import DataError, GradpathError, UserError, WeightsError
 from gradpath.nets import build, resolve, save_weights
-from gradpath.record import DataInfo, Predictions, read
+from gradpath.record import Predictions, read
 from gradpath.training import load_images, predict
 from gradpath.training._data import _cache
 from gradpath.training._predict import files_of
+from tiny_training import PETS as INFO
 
 pytest.importorskip("safetensors")
 Image = pytest.importorskip("PIL.Image")
-INFO = DataInfo(
-    name="pets",
-    train_images=6,
-    test_images=2,
-    image_size=8,
-    channels=3,
-    classes=("cat", "dog", "owl"),
-    mean=(0.5, 0.4, 0.3),
-    std=(0.2, 0.3, 0.25),
-)
 
 
 @pytest.fixture(autouse=True)

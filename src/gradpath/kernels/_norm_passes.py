@@ -18,7 +18,7 @@ from torch.autograd.graph import increment_version
 
 from gradpath.kernels._build import library
 from gradpath.nets import NormPasses, TorchPasses
-from gradpath.nets._norm_passes import NormGradients, check_batch, running_of, uses_batch
+from gradpath.nets._norm_passes import NormGradients, check_batch, check_gradient, running_of, uses_batch
 
 SOURCE = "_norm.cpp"
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
@@ -116,10 +116,7 @@ class FusedPasses:
             return self._reference.act_backward(
                 grad, x, norm, stats, out=out, relu=relu, add=add, own=own, needs_input_grad=needs_input_grad
             )
-        if grad.shape != x.shape or (add is not None and add.shape != x.shape):
-            raise ValueError(
-                f"a gradient of {tuple(grad.shape)} for an input of {tuple(x.shape)}: give one of its shape"
-            )
+        check_gradient(grad, x, add)
         dense, g = _dense(x, x.dtype), _dense(grad, x.dtype)
         added = None if add is None else _dense(add, x.dtype)
         grad_x = None

@@ -32,6 +32,7 @@ from gradpath.nets._norm_passes import TorchPasses as TorchPasses
 from gradpath.nets._protocol import Block as Block
 from gradpath.nets._protocol import Moves as Moves
 from gradpath.nets._protocol import Tape as Tape
+from gradpath.nets._weight_files import read_metadata as read_metadata
 from gradpath.nets._weight_files import read_weights as read_weights
 from gradpath.nets._weights import OUR_HEAD as OUR_HEAD
 from gradpath.nets._weights import SPEC_KEY as SPEC_KEY

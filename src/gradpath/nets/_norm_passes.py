@@ -90,6 +90,12 @@ def uses_batch(norm: nn.BatchNorm2d) -> bool:
     return norm.training or norm.running_mean is None or norm.running_var is None
 
 
+def check_gradient(grad: Tensor, x: Tensor, add: Tensor | None) -> None:
+    """Raise ValueError where kernels, which see addresses alone, would read past a gradient or what is added to it."""
+    if grad.shape != x.shape or (add is not None and add.shape != x.shape):
+        raise ValueError(f"a gradient of {tuple(grad.shape)} for an input of {tuple(x.shape)}: give one of its shape")
+
+
 def check_batch(x: Tensor) -> None:
     """Raise what F.batch_norm raises for a batch with one value in a channel."""
     if x.numel() == x.shape[1]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ R = TypeVar("R", bound=Record)
 TORCH_ENDINGS = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar", ".dat")  # .dat: efficient_densenet_pytorch
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # net: pytorch-cifar
 _PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
+_EMPTY = "holds no weights: expected a state_dict, tensors by name"
 
 
 def write_tensors(state: Mapping[str, Tensor], metadata: Mapping[str, str], file: PathLike) -> Path:
@@ -44,6 +46,30 @@ def read_weights(file: PathLike) -> tuple[State, dict[str, str]]:
     inside a checkpoint and the prefixes of DataParallel and torch.compile are unwrapped.
     Raises WeightsError naming the file when it is missing, damaged or something else.
     """
+    path = _checked(file)
+    with _said_by(path):
+        if path.suffix == ".safetensors":
+            state, metadata = _read_safetensors(path)
+        else:
+            state, metadata = _unwrap(torch.load(path, map_location="cpu", weights_only=True)), {}
+    if not state:
+        raise WeightsError(f"{path}: {_EMPTY}")
+    return _without_prefixes(state), metadata
+
+
+def read_metadata(file: PathLike) -> dict[str, str]:
+    """The metadata of `read_weights`, which raises the same: of .safetensors without reading its tensors."""
+    path = _checked(file)
+    if path.suffix != ".safetensors":
+        return read_weights(path)[1]
+    with _said_by(path), _safetensors().safe_open(path, framework="pt") as opened:
+        if not opened.keys():
+            raise WeightsError(f"{path}: {_EMPTY}")
+        return opened.metadata() or {}
+
+
+def _checked(file: PathLike) -> Path:
+    """A file that may hold weights, by its name. Raises WeightsError."""
     path = Path(file)
     if path.is_dir():
         held = next((file for file in sorted(path.glob("*.safetensors"))), path / "FILE.safetensors")
@@ -52,11 +78,14 @@ def read_weights(file: PathLike) -> tuple[State, dict[str, str]]:
         raise WeightsError(f"{path}: there is no such file")
     if path.suffix != ".safetensors" and path.suffix not in TORCH_ENDINGS:
         raise WeightsError(f"{path}: weights are read from .safetensors, {', '.join(TORCH_ENDINGS)}")
+    return path
+
+
+@contextmanager
+def _said_by(path: Path) -> Iterator[None]:
+    """What the loaders raise, as a WeightsError that names the file."""
     try:
-        if path.suffix == ".safetensors":
-            state, metadata = _read_safetensors(path)
-        else:
-            state, metadata = _unwrap(torch.load(path, map_location="cpu", weights_only=True)), {}
+        yield
     except GradpathError:
         raise
     except pickle.UnpicklingError as error:
@@ -67,9 +96,6 @@ def read_weights(file: PathLike) -> tuple[State, dict[str, str]]:
     except Exception as error:  # the loaders raise whatever the damaged bytes lead them to
         reason = next(iter(str(error).splitlines()), "")[:100]
         raise WeightsError(f"{path}: cannot be read as weights ({type(error).__name__}: {reason})") from error
-    if not state:
-        raise WeightsError(f"{path}: holds no weights: expected a state_dict, tensors by name")
-    return _without_prefixes(state), metadata
 
 
 def record_text(record: Record) -> str:

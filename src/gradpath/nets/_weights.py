@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from gradpath.errors import WeightsError
 from gradpath.nets._foreign import Library, foreign_state, function_of, modern, names_in
 from gradpath.nets._network import Network
-from gradpath.nets._weight_files import PathLike, State, read_weights, record_in, record_text, write_tensors
+from gradpath.nets._weight_files import (
+    PathLike,
+    State,
+    read_metadata,
+    read_weights,
+    record_in,
+    record_text,
+    write_tensors,
+)
 from gradpath.record import DataInfo, NetSpec
 
 M = TypeVar("M", bound=nn.Module)
@@ -78,7 +86,7 @@ def build_from(file: PathLike) -> Network:
 
 def data_of(file: PathLike) -> DataInfo | None:
     """The images that the weights of a file were trained on; None where it does not say."""
-    return record_in(DataInfo, DATA_KEY, read_weights(file)[1], Path(file))
+    return record_in(DataInfo, DATA_KEY, read_metadata(file), Path(file))
 
 
 def _load(net: nn.Module, file: PathLike, keep: Collection[str]) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class Batches:
     ) -> None:
         self.recipe = recipe or Recipe(epochs=1)
         self._colour = torch.tensor(info.mean, device=device).view(1, -1, 1, 1) * 255
-        self._mean = _mean_image(info).to(device) * 255 if info.pixel_mean else self._colour  # 1 C H W or 1 C 1 1
+        self._mean = mean_image(info).to(device) * 255 if info.pixel_mean else self._colour  # 1 C H W or 1 C 1 1
         self._scale = 1 / (torch.tensor(info.std, device=device).view(1, -1, 1, 1) * 255)
         self._layout, self._seed, self._device = layout, seed, device
         self._first_flips: Tensor | None = None
@@ -165,7 +165,7 @@ def prepared(images: Images, recipe: Recipe) -> Images:
     return replace(images, info=replace(images.info, pixel_mean=base64.b64encode(mean.tobytes()).decode()))
 
 
-def _mean_image(info: DataInfo) -> Tensor:
+def mean_image(info: DataInfo) -> Tensor:
     """1 C H W, of pixel values in 0..1."""
     values = np.frombuffer(base64.b64decode(info.pixel_mean), "<f4").astype(np.float32)
     side = round((len(values) / info.channels) ** 0.5)

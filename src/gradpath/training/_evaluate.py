@@ -9,12 +9,12 @@ from pathlib import Path
 from torch import nn
 
 from gradpath.errors import WeightsError
-from gradpath.nets import SPEC_KEY, Network, build, build_from, data_of, load_weights, read_weights
+from gradpath.nets import SPEC_KEY, Network, build, build_from, data_of, load_weights, read_metadata
 from gradpath.record import DataInfo, Evaluation, NetSpec, Padding, Precision
 from gradpath.training._batches import Batches
 from gradpath.training._classify import counted, predictions
 from gradpath.training._data import Images, load_images, with_channels
-from gradpath.training._fitting import fitting
+from gradpath.training._fitting import fitting, with_padding
 from gradpath.training._machine import memory_format, pick_device, precision_context
 from gradpath.training._start import Model, Normalise, begin, imagenet
 
@@ -64,7 +64,7 @@ def _model(
 ) -> nn.Module:
     """The net with the weights in it."""
     if net is None:
-        if SPEC_KEY not in read_weights(weights)[1]:
+        if SPEC_KEY not in read_metadata(weights):
             raise WeightsError(
                 f"{weights}: does not say which network it is of: give net, such as resnet-20, timm:NAME or "
                 "file.py:function (--net)"
@@ -78,13 +78,8 @@ def _model(
 
 
 def _foreign(net: NetSpec | str, padding: Padding | None, images: Images) -> Network:
-    """The net that a foreign file is of. Padding is never guessed: the wrong one loads as well, and fails."""
-    spec = fitting(net, images)
-    if padding is not None:
-        spec = replace(spec, padding=padding)
-    elif isinstance(net, str) and spec.family == "residual" and spec.shortcut == "A":
-        raise WeightsError(f"the weights of {net} do not tell where its shortcuts pad: give padding 'both' or 'end'")
-    return build(spec)
+    """The net that a foreign file is of."""
+    return build(with_padding(fitting(net, images), net, padding))
 
 
 def _check_fit(model: nn.Module, info: DataInfo, weights: PathLike) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gradpath.errors import GradpathError, UserError, WeightsError, first_line
-from gradpath.nets import Network, build, build_from, data_of, load_weights, read_weights, resolve
+from gradpath.nets import Network, build, build_from, data_of, load_weights, read_metadata, read_weights, resolve
 from gradpath.nets._weights import SPEC_KEY
 from gradpath.record import DataInfo, NetSpec, Padding
+from gradpath.training._batches import mean_image
+from gradpath.training._fitting import with_padding
 from gradpath.training._start import IMAGENET, find_head, fit_head
 
 PathLike = str | os.PathLike[str]
@@ -107,7 +107,7 @@ def _model(
     weights: PathLike, net: NetSpec | str | nn.Module | None, padding: Padding | None, stored: DataInfo | None
 ) -> nn.Module:
     if net is None:
-        if SPEC_KEY not in read_weights(weights)[1]:
+        if SPEC_KEY not in read_metadata(weights):
             raise WeightsError(f"{weights}: does not say which net it is of: name it as net, such as 'resnet-20'")
         return build_from(weights)
     if isinstance(net, nn.Module):
@@ -115,11 +115,7 @@ def _model(
             fit_head(net, find_head(net, stored)[0], stored)
         return load_weights(net, weights)
     spec = net if isinstance(net, NetSpec) else _named(net, weights, stored)
-    if padding is not None:
-        spec = replace(spec, padding=padding)
-    elif isinstance(net, str) and spec.family == "residual" and spec.shortcut == "A":
-        raise WeightsError(f"the weights of {net} do not tell where its shortcuts pad: give padding 'both' or 'end'")
-    return load_weights(build(spec), weights)
+    return load_weights(build(with_padding(spec, net, padding)), weights)
 
 
 def _named(net: str, weights: PathLike, stored: DataInfo | None) -> NetSpec:
@@ -188,12 +184,7 @@ def _normalisation(
             f"{weights}: does not say how its images were normalised: give normalise 'imagenet', or 'none' for pixels "
             "from 0 to 1 as they are"
         )
-    return _mean_image(stored) if stored.pixel_mean else _per_channel(stored.mean), _per_channel(stored.std)
-
-
-def _mean_image(info: DataInfo) -> Tensor:
-    pixels = np.frombuffer(base64.b64decode(info.pixel_mean), "<f4")
-    return torch.from_numpy(pixels.astype(np.float32).reshape(1, info.channels, info.image_size, info.image_size))
+    return mean_image(stored) if stored.pixel_mean else _per_channel(stored.mean), _per_channel(stored.std)
 
 
 def _per_channel(values: Sequence[float]) -> Tensor:

@@ -17,7 +17,7 @@ from gradpath.errors import UserError, WeightsError, first_line
 from gradpath.nets import OUR_HEAD, Network, build, data_of, load_body, macs, resolve
 from gradpath.record import DataInfo, NetSpec, Padding, Start
 from gradpath.training._data import Images, with_channels
-from gradpath.training._fitting import fitting
+from gradpath.training._fitting import fitting, with_padding
 
 Model: TypeAlias = NetSpec | str | nn.Module | Callable[[], nn.Module]
 """What can be trained: a specification, a name, a model, or a function that makes one."""
@@ -101,13 +101,8 @@ def _ours(model: NetSpec | str, images: Images, weights: Weights | None) -> tupl
     asked = resolve(model) if isinstance(model, str) else model
     images = with_channels(images, stored.channels if stored is not None else asked.input_channels)
     spec = fitting(model, images)
-    if weights.padding is not None:
-        spec = replace(spec, padding=weights.padding)
-    elif isinstance(model, str) and stored is None and spec.family == "residual" and spec.shortcut == "A":
-        raise WeightsError(
-            f"{weights.file}: the weights of {model} do not tell where its shortcuts pad: give padding 'both' or 'end'"
-        )
-    return build(spec), images
+    asked_by = model if stored is None else None  # a file of ours says it
+    return build(with_padding(spec, asked_by, weights.padding, f"{weights.file}: ")), images
 
 
 def _takes(net: nn.Module, info: DataInfo) -> bool:

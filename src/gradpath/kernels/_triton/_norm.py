@@ -12,7 +12,7 @@ from torch.autograd.graph import increment_version
 from gradpath.kernels._triton import _row_kernels as kernels
 from gradpath.kernels._triton._launch import DTYPES, elementwise, launch, merge_grid, row_grid
 from gradpath.nets import NormPasses, TorchPasses
-from gradpath.nets._norm_passes import NormGradients, check_batch, running_of, uses_batch
+from gradpath.nets._norm_passes import NormGradients, check_batch, check_gradient, running_of, uses_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,7 @@ class TritonPasses:
             return self._reference.act_backward(
                 grad, x, norm, stats, out=out, relu=relu, add=add, own=own, needs_input_grad=needs_input_grad
             )
-        if grad.shape != x.shape or (add is not None and add.shape != x.shape):
-            raise ValueError(
-                f"a gradient of {tuple(grad.shape)} for an input of {tuple(x.shape)}: give one of its shape"
-            )
+        check_gradient(grad, x, add)
         dense, g = _dense(x, x.dtype), _dense(grad, x.dtype)
         sums: tuple[Tensor, ...] | None = None
         if norm.weight.requires_grad or norm.bias.requires_grad or (needs_input_grad and stats.of_batch):

@@ -15,8 +15,8 @@ import sys
 
 import torch
 import torch.nn.functional as F
+from _bare import bare_resnet20
 from _common import keep, ratios, seconds
-from torch import nn
 
 from gradpath.nets import NetSpec, build
 from gradpath.record import DataInfo, Recipe
@@ -29,37 +29,8 @@ BATCH, STEPS = 128, 4
 CPU = torch.device("cpu")
 
 
-class Block(nn.Module):
-    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.stride, self.channels = stride, channels
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        if self.stride != 1:
-            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.channels // 4, self.channels // 4))
-        out += x
-        return self.relu(out)
-
-
-def bare_net() -> nn.Module:
-    layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
-    channels = 16
-    for stage, width in enumerate((16, 32, 64)):
-        for block in range(3):
-            layers.append(Block(channels, width, 2 if stage and not block else 1))
-            channels = width
-    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-    return net.to(memory_format=torch.channels_last)
-
-
 def bare_loop(bf16: bool, images: torch.Tensor, labels: torch.Tensor):
-    net = bare_net()
+    net = bare_resnet20().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4, nesterov=True)
 
     def run(steps: int = STEPS) -> None:

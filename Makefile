@@ -26,7 +26,7 @@ check: $(INSTALLED)         ## formatting, lint, types
 	$(BIN)/ruff check src tests bench scripts examples
 	$(BIN)/mypy
 
-web:                        ## the page's scripts and style sheet from web/, with their checks; needs Node 20 and npm
+web:                        ## the page's scripts and style sheets from web/, with their checks; needs Node 20 and npm
 	cd web && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-// `node build.mjs`: the page's two scripts and its style sheet into the package; `node build.mjs page FOLDER`: elsewhere.
+// `node build.mjs`: two pages' scripts and style sheets into the package; `node build.mjs page FOLDER`: elsewhere.
 // `node build.mjs test`: bundle the tests and run them.
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
@@ -33,7 +33,10 @@ function notices() {
 async function page() {
   await build({
     ...COMMON,
-    entryPoints: { explain: "src/explain/main.tsx", report: "src/report/main.tsx", page: "src/style/page.css" },
+    entryPoints: ["explain", "report"].flatMap((out) => [
+      { in: `src/${out}/main.tsx`, out },
+      { in: `src/style/pages/${out}.css`, out },
+    ]),
     outdir: ASSETS,
     minify: true,
     format: "iife",

@@ -18,7 +18,15 @@ from gradpath.cli.explain import explain
 from gradpath.errors import UserError
 from gradpath.record import read
 from gradpath.report._webpage import asset
-from gradpath.report.circuit import circuit_markdown, circuit_svg, circuit_text, frame, moving_svg, truck_svg
+from gradpath.report.circuit import (
+    circuit_markdown,
+    circuit_svg,
+    circuit_text,
+    frame,
+    moving_svg,
+    truck_frame,
+    truck_svg,
+)
 
 
 def run(*arguments: str) -> str:
@@ -82,14 +90,34 @@ def test_a_queue_too_long_for_the_truck_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "write"),
     [
-        (("--set", "lane=none"), lambda: moving_svg(circuit("truck", lane="none"))),
-        (("--still",), lambda: circuit_svg(circuit("truck"))),
-        (("--frame", "2"), lambda: frame(circuit("truck"), 2)),
+        (("--set", "lane=none"), lambda roads: moving_svg(roads[0])),
+        (("--still",), lambda roads: truck_frame(*roads, 5)),
+        (("--frame", "2", "--theme", "light"), lambda roads: truck_frame(*roads, 2, "light")),
     ],
 )
-def test_one_lane_and_one_moment_of_the_truck_are_gates(tmp_path, asked, write):
+def test_one_lane_of_the_truck_is_gates_and_one_moment_a_truck(tmp_path, asked, write):
     run("truck", *asked, "--output", str(tmp_path / "truck.svg"))
-    assert (tmp_path / "truck.svg").read_text(encoding="utf-8") == write()
+    roads = [circuit("truck", lane=lane) for lane in ("none", "express")]
+    assert (tmp_path / "truck.svg").read_text(encoding="utf-8") == write(roads)
+
+
+def test_pixels_show_the_truck_too(tmp_path):
+    pytest.importorskip("resvg_py")
+    image = pytest.importorskip("PIL.Image")
+    for name, options in (("truck.gif", ()), ("last.png", ()), ("first.png", ("--frame", "1"))):
+        run("truck", *options, "--width", "320", "--output", str(tmp_path / name))
+    with image.open(tmp_path / "truck.gif") as film:
+        assert film.n_frames == 6  # the loss, four customers, x
+        for name, k in (("last.png", 5), ("first.png", 1)):
+            with image.open(tmp_path / name) as shown:
+                assert min(range(6), key=lambda i: mean_difference(film, i, shown)) == k
+
+
+def mean_difference(film, k: int, shown) -> float:
+    """Of frame k and a picture, in grey levels of 255."""
+    film.seek(k)
+    pairs = zip(film.convert("L").tobytes(), shown.convert("L").tobytes(), strict=True)
+    return sum(abs(one - other) for one, other in pairs) / (film.width * film.height)
 
 
 @pytest.mark.parametrize(

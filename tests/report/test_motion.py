@@ -261,6 +261,19 @@ def test_the_truck_needs_both_roads():
         report.truck_svg(circuit("truck", lane="none", customers=3), express)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_frame_of_the_truck_is_what_plays_then(language):
+    played = Played(report.truck_svg(*roads(language)))
+    for k in range(6):
+        still = report.truck_frame(*roads(language), k)
+        assert strings(still) == played.strings(2 * k + 1.9)
+        assert sum(count for text, count in strings(still).items() if text.startswith("◂")) == 2 * k  # both roads
+        assert strings(still)["0.0001"] == (k == 5)
+    for k in (-1, 6):
+        with pytest.raises(UserError, match="frames 0 to 5"):
+            report.truck_frame(*roads(), k)
+
+
 # pixels
 
 

@@ -11,6 +11,8 @@ import string
 
 import pytest
 import torch
+from handmade_plans import PLANNED
+from invented import residual
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -125,6 +127,23 @@ def test_paths_whatif_and_runs_too(tmp_path) -> None:
         report_page([dataclasses.replace(compared, data=dataclasses.replace(compared.data, name="zxy"))], redact=True)
     )
     assert "zxy" not in page
+
+
+def test_a_plan_too() -> None:
+    """Names of modules, alone and joined, their classes, the model's name, and why something was left alone."""
+    costs = tuple(dataclasses.replace(one, label="ZxyBlock+ZxyPool 4×8 → 4×8") for one in PLANNED.costs)
+    layers = tuple(dataclasses.replace(one, name=f"zxybody.{one.name}", kind="ZxyConv") for one in PLANNED.layers)
+    blocks = ("zxybody.stages.0.0+zxytail", *(f"zxybody.{name}" for name in PLANNED.blocks[1:]))
+    plan = dataclasses.replace(
+        PLANNED, name="ZxyNet", blocks=blocks, costs=costs, layers=layers, left_alone=("zxyhead reads two",)
+    )
+    run = dataclasses.replace(residual(), plan=plan)
+    assert "zxy" in everything(report_page([plan])).lower()
+    assert "zxy" not in everything(report_page([plan, run], redact=True)).lower()
+    clean = Redaction([plan]).of(plan)
+    assert clean.segments == plan.segments and clean.live_bytes == plan.live_bytes
+    assert [name.count("+") for name in clean.blocks] == [name.count("+") for name in blocks]
+    assert len(set(clean.blocks)) == len(blocks) and clean.costs[0].label == "ModuleA+ModuleB 4×8 → 4×8"
 
 
 def test_a_watched_run_loses_its_names_and_its_events_their_text(tmp_path) -> None:

@@ -150,6 +150,14 @@ def test_flows_stand_side_by_side_before_each_alone() -> None:
     assert distinct(["a", "b", "a"]) == ["a (1)", "b", "a (2)"]
 
 
+def test_nets_of_one_class_are_told_apart_by_their_depth() -> None:
+    shallow, deep = flow(0.5, model="Net"), flow(0.5, model="Net")
+    deep = dataclasses.replace(deep, layers=deep.layers * 2)
+    depth = sum(layer.weighted for layer in shallow.layers)
+    said = json.loads(next(code for kind, code in Balance(report_page([shallow, deep])).run if kind))["spoken"]
+    assert [one["name"] for one in said[1:]] == [f"Net, {depth} layers", f"Net, {2 * depth} layers"]
+
+
 def test_before_and_after_and_every_snapshot_are_entries_of_their_own() -> None:
     said = json.loads(next(code for kind, code in Balance(report_page([WHATIF])).run if kind))["spoken"]
     assert [(one["name"], one["place"]) for one in said[1:]] == [

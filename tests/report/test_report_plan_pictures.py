@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import html
 import io
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
 from handmade_plans import ALTERNATING, DEEP, MIB, PLANNED, PLANS, STRANGE, UNPLANNED, cost
+from invented import residual
 
 import gradpath as gp
 from gradpath.errors import UserError
 from gradpath.report import FORMATS
 from gradpath.report import _plan_figures as figures
 from gradpath.report import _plan_words as words
-from gradpath.report._plan_page import plan_page
+from gradpath.report._entries import Entries
 from gradpath.report._plan_svg import HEIGHT, WIDTH, plan_svg
+from gradpath.report._report_page import report_page
+from gradpath.report._webpage import asset
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def drawn(plan, theme="light", **options):
-    return ET.fromstring(plan_svg(plan, theme, **options))
+def drawn(plan, theme="light"):
+    return ET.fromstring(plan_svg(plan, theme))
 
 
 def texts(root):
@@ -114,21 +118,28 @@ def test_ticks_of_bytes_are_round_and_few(top):
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_the_page_runs_nothing_and_loads_nothing(name):
-    page = plan_page(PLANS[name])
-    assert "<script" not in page and 'http-equiv="Content-Security-Policy"' in page
-    assert not re.search(r'(?:src|href)="(?!#)', page) and "default-src 'none'" in page
-    assert "<b>|" not in page, "a name is text"
-    assert page.count("<svg") == 1
+def test_the_page_loads_nothing_and_names_are_text(name):
+    page = gp.render(PLANS[name]).html
+    outside = page.replace(asset("report.js"), "").replace(asset("report.css"), "")
+    assert not re.search(r'(?:src|href)="(?!#)', outside) and "default-src 'none'" in outside
+    assert "<b>|" not in outside, "a name is text"
 
 
-def test_the_page_holds_what_the_terminal_says_and_every_layer():
-    page = plan_page(PLANNED)
-    assert page.count(words.headline(PLANNED)) == 3, "the window's title, the page's, the figure's"
-    for said in ("forwards done again in the backward: 12 (of 24 blocks)", "stages.2.39.conv1", "← this plan"):
-        assert said in page
-    assert "Left alone" in page and "Left alone" not in plan_page(DEEP)
-    assert "Time against memory: the fastest" not in plan_page(UNPLANNED)
+def test_the_page_holds_the_plan_and_what_the_terminal_says(tmp_path):
+    page = gp.render(PLANNED, tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert page == report_page([gp.read(gp.render(PLANNED, tmp_path / "plan.json"))]), "one page, however it is made"
+    assert html.unescape(page).count(words.headline(PLANNED)) >= 3, "the window's title, the heading, the data"
+    for said in ("forwards done again in the backward: 12 (of 24 blocks)", "left alone: head: comes after the blocks"):
+        assert f"<li>{said}</li>" in page
+
+
+def test_a_run_has_a_page_of_its_plan():
+    run = dataclasses.replace(residual(), plan=PLANNED)
+    entries = Entries()
+    entries.add(run, "run")
+    assert entries.said[-1]["name"] == "memory plan" and entries.said[-1]["place"] == [0, "plan"]
+    assert entries.said[-1]["headline"] == words.headline(PLANNED)
+    assert entries.records[0]["plan"]["blocks"] == list(PLANNED.blocks)
 
 
 def test_several_plans_share_a_page(tmp_path):

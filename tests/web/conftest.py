@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from reader import Reader
+from report_pages import Opened, Shown
 
 from gradpath.report import _webpage
+from gradpath.report._report_page import report_page
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -72,3 +74,23 @@ def read(chromium: Any, build: Path) -> Iterator[Any]:
     for reader in readers:
         assert reader.problems == []
         assert reader.requests <= {reader.file}
+
+
+@pytest.fixture
+def opened(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    """Open the page of some records; each reader must have requested nothing else and have had no error."""
+    if assets := os.environ.get("GRADPATH_ASSETS"):
+        monkeypatch.setattr(_webpage, "asset", lambda name: (Path(assets) / name).read_text(encoding="utf-8"))
+    readers: list[Reader] = []
+
+    def reader(records: Shown | str, anchor: str = "", **how: Any) -> Reader:
+        file = tmp_path / f"{len(readers)}.html"
+        file.write_text(records if isinstance(records, str) else report_page(records), encoding="utf-8")
+        readers.append(Reader(chromium, file.as_uri() + anchor, **how))
+        return readers[-1]
+
+    yield reader
+    for one in readers:
+        one.close()
+        assert one.problems == []
+        assert one.requests <= {one.file}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import pytest
 import reports
 from reader import Reader
 
-from gradpath.record import Flow
+from gradpath.record import Flow, Record, WatchLog
 from gradpath.report import _webpage
 from gradpath.report._report_page import report_page
 
 Report = Callable[..., Reader]
+Opened = Callable[..., Reader]
+Shown = Sequence[Record | WatchLog]
 
 
 @cache

@@ -29,7 +29,7 @@ MACHADO = {
 
 def sheet() -> str:
     folder = os.environ.get("GRADPATH_ASSETS")
-    return (Path(folder) / "page.css").read_text(encoding="utf-8") if folder else _webpage.asset("page.css")
+    return (Path(folder) / "report.css").read_text(encoding="utf-8") if folder else _webpage.asset("report.css")
 
 
 def variables(theme: str, pair: str) -> dict[str, str]:

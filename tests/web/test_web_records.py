@@ -4,48 +4,33 @@ from __future__ import annotations
 
 import html
 import math
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import reports
-from reader import Reader
+from report_pages import Opened, Shown
 
-from gradpath.record import Record, WatchEvent, WatchHeader, WatchLayer, WatchLog, WatchReport, WhatIf, diff
-from gradpath.report import _webpage, render
+from gradpath.record import (
+    Evaluation,
+    Record,
+    WatchEvent,
+    WatchHeader,
+    WatchLayer,
+    WatchLog,
+    WatchReport,
+    WhatIf,
+    diff,
+)
+from gradpath.report import render
+from gradpath.report._diff_text import diff_notes
 from gradpath.report._page import HEIGHT_PIXELS
 from gradpath.report._report_page import report_page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from invented import comparison, plain, residual
-
-Shown = Sequence[Record | WatchLog]
-Opened = Callable[..., Reader]
-
-
-@pytest.fixture
-def opened(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
-    """Open the page of some records; each reader must have requested nothing else and have had no error."""
-    if assets := os.environ.get("GRADPATH_ASSETS"):
-        monkeypatch.setattr(_webpage, "asset", lambda name: (Path(assets) / name).read_text(encoding="utf-8"))
-    readers: list[Reader] = []
-
-    def reader(records: Shown | str, anchor: str = "", **how: Any) -> Reader:
-        file = tmp_path / f"{len(readers)}.html"
-        file.write_text(records if isinstance(records, str) else report_page(records), encoding="utf-8")
-        readers.append(Reader(chromium, file.as_uri() + anchor, **how))
-        return readers[-1]
-
-    yield reader
-    for one in readers:
-        one.close()
-        assert one.problems == []
-        assert one.requests <= {one.file}
 
 
 def watched(reports_: int = 500, layers: int = 30) -> WatchLog:
@@ -128,6 +113,27 @@ def test_a_diff_says_what_python_says(opened: Opened) -> None:
     assert rows == [layer.scope_a for layer in found.changed_layers]
     ratio = page.text("#quantities tbody tr td:last-child")
     assert ratio == "×1.05e5 (+5.02)"
+
+
+def test_what_a_difference_leaves_out_is_said(opened: Opened) -> None:
+    a = reports.chain([reports.layer("one", -1.0), reports.layer("gone", -2.0)], model="A")
+    b = reports.chain([reports.layer("one", -1.0)], model="B", dtype="float64")
+    notes = diff_notes(diff(a, b))
+    assert notes
+    said = opened([a, b]).page.locator("#quantities p").all_inner_texts()
+    assert said == list(notes)
+
+
+def test_a_run_shows_which_epoch_was_kept_and_its_classes(opened: Opened) -> None:
+    test = Evaluation(
+        name="a", data="d", right=7, images=10, classes=("cat", "dog"), class_images=(4, 6), class_right=(1, 6),
+        confusion=((1, 3), (0, 6)),
+    )  # fmt: skip
+    page = opened([replace(residual(), best_epoch=2, test=test)])
+    assert page.text("#loss p.pale") == "Dotted line: epoch 2, whose weights were kept."
+    assert page.page.locator("#loss line.selected, #accuracy line.selected").count() == 2
+    rows = page.page.locator("#classes tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [["cat", "4", "25.0 %", "dog (3)"], ["dog", "6", "100.0 %", "-"]]
 
 
 def test_the_record_is_chosen_and_stays_in_the_url(opened: Opened) -> None:

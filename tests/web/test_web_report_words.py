@@ -37,18 +37,33 @@ def exploding() -> Flow:
 
 
 @pytest.fixture
-def opened(chromium: Any, tmp_path: Path) -> Callable[[Flow], Reader]:
-    def reader(flow: Flow) -> Reader:
+def opened(chromium: Any, tmp_path: Path) -> Callable[..., Reader]:
+    def reader(flow: Flow, untold: bool = False) -> Reader:
         file = tmp_path / "report.html"
-        file.write_text(report_page([flow]), encoding="utf-8")
+        page = report_page([flow])
+        file.write_text(page.replace('"chinese":', '"none":') if untold else page, encoding="utf-8")
         return Reader(chromium, file.as_uri(), chinese=True)
 
     return reader
 
 
-def test_the_finding_is_said_in_chinese(opened: Callable[[Flow], Reader], exploding: Flow) -> None:
-    assert exploding.findings[0].kind == "exploding"
+def test_pythons_sentences_are_told_in_the_readers_language(opened: Callable[..., Reader], exploding: Flow) -> None:
     reader = opened(exploding)
+    assert reader.do("() => document.querySelector('h1').lang") == "zh-CN" and reader.page.locator(".gist").count() == 0
+    assert re.search("[\u4e00-\u9fff]", reader.text("h1")) and exploding.findings[0].where in reader.text("h1")
+    assert reader.text("h1") == reader.page.title()
+    for place in (".details div:nth-child(2) dd", ".said li"):
+        assert re.search("[\u4e00-\u9fff]", reader.text(place)), place
+    reader.page.get_by_label("English").check()
+    assert reader.text("h1").startswith(exploding.findings[0].sentence[:20])
+    assert reader.do("() => document.querySelector('h1').lang") == "en"
+    reader.close()
+
+
+def test_what_has_no_chinese_is_told_in_short(opened: Callable[..., Reader], exploding: Flow) -> None:
+    """Records whose sentences are not known: English, marked as that, and one sentence of the page's own."""
+    assert exploding.findings[0].kind == "exploding"
+    reader = opened(exploding, untold=True)
     said = reader.text(".gist")
     assert "梯度爆炸" in said and exploding.findings[0].where in said and "56 个加权层" in said
     assert reader.do("() => document.querySelector('h1').lang") == "en"
@@ -58,7 +73,7 @@ def test_the_finding_is_said_in_chinese(opened: Callable[[Flow], Reader], explod
     reader.close()
 
 
-def test_a_place_in_the_finding_selects_its_layer(opened: Callable[[Flow], Reader], exploding: Flow) -> None:
+def test_a_place_in_the_finding_selects_its_layer(opened: Callable[..., Reader], exploding: Flow) -> None:
     where = exploding.findings[0].where
     reader = opened(exploding)
     reader.page.locator(".details button.link").click()
@@ -67,6 +82,6 @@ def test_a_place_in_the_finding_selects_its_layer(opened: Callable[[Flow], Reade
     assert f"at=l{index}" in reader.hash()
     assert reader.text("#selected .name") == where
     reader.close()
-    healthy = opened(replace(exploding, findings=()))
+    healthy = opened(replace(exploding, findings=()), untold=True)
     assert "没有发现问题" in healthy.text(".gist")
     healthy.close()

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { absent, changedLayers, diffPoints, type FlowDiff, flowPoints, isBeyond, type LayerDiff } from "../src/report/compared";
 import { at } from "../src/report/data";
 import type { AnyRecord, Flow, Num } from "../src/report/records";
-import { epochLines, hasCurves, isValidated, momentLines, netNames, netProfiles, type RunRecord, testAccuracy } from "../src/report/runs";
+import { classRows, epochLines, hasCurves, isValidated, momentLines, netNames, netProfiles, type RunRecord, testAccuracy } from "../src/report/runs";
 import { classWidth, columnOf, lossAt, reportAt, type Watch, watchClass, watchedLayers, watchRange, type WatchReport } from "../src/report/watched";
 
 const flow = (...values: readonly Num[]): Flow =>
@@ -43,6 +43,7 @@ test("what a logarithmic line cannot show is counted", () => {
 });
 
 const epoch = (loss: Num, accuracy: Num) => ({ train_loss: loss, train_accuracy: accuracy, test_accuracy: accuracy, seconds: 1 });
+const NO_CLASSES = { classes: [], class_images: [], class_right: [], confusion: [] };
 const net = (name: string, epochs: RunRecord["epochs"], gradient: RunRecord["gradient"] = null) => ({ name, epochs, gradient }) as unknown as RunRecord;
 
 test("curves over epochs: loss as it is, accuracy in per cent, what is not finite stays so", () => {
@@ -60,7 +61,7 @@ test("a run whose test images wait for the end shows those held out", () => {
   const run = net("a", [held]);
   assert.deepEqual(epochLines([run], ["a"], "test_accuracy")[0]?.points, [[1, 25]]);
   assert.deepEqual([isValidated([run]), isValidated([net("b", [epoch(1, 1)])])], [true, false]);
-  assert.deepEqual([testAccuracy(run), testAccuracy({ ...run, test: { right: 3, images: 4 } })], [null, 0.75]);
+  assert.deepEqual([testAccuracy(run), testAccuracy({ ...run, test: { ...NO_CLASSES, right: 3, images: 4 } })], [null, 0.75]);
 });
 
 test("a net keeps its look whichever nets were looked at", () => {
@@ -95,4 +96,14 @@ test("a step belongs to the last report at or before it; a click to the column u
 test("layers that depth counts stand in the map; all of them where none is known", () => {
   assert.deepEqual(watchedLayers(watch([1], [[0, 0]], [true, false])), [0]);
   assert.deepEqual(watchedLayers(watch([1], [[0, 0]], [false, false])), [0, 1]);
+});
+
+test("classes come with the hardest first, those without images last, and what they are mistaken for", () => {
+  const rows = classRows({
+    right: 9, images: 15, classes: ["cat", "dog", "owl", "eel"], class_images: [6, 5, 0, 4], class_right: [2, 5, 0, 2],
+    confusion: [[2, 3, 1, 0, 0], [0, 5, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 2, 2]],
+  });
+  assert.deepEqual(rows.map(({ name }) => name), ["cat", "eel", "dog", "owl"]);
+  assert.deepEqual(rows.map(({ mistake }) => mistake), [{ name: "dog", images: 3 }, { name: null, images: 2 }, null, null]);
+  assert.deepEqual(rows.map(({ accuracy }) => accuracy), [2 / 6, 0.5, 1, null]);
 });

@@ -7,7 +7,7 @@ import { lengthBars, normMasses, quantile } from "../src/report/lengths";
 import { classOf, relativeRows, spanOf } from "../src/report/matrices";
 import { theoryLines, valueOf } from "../src/report/quantities";
 import type { Expectation, Flow, Layer, Num } from "../src/report/records";
-import { treeRows, visibleRows } from "../src/report/rows";
+import { type Row, treeRows, visibleRows } from "../src/report/rows";
 
 function layer(scope: string, rms: Num, more: Partial<Layer> = {}): Layer {
   return {
@@ -88,27 +88,33 @@ const NAMES = ["stem.conv", "stages.0.conv1", "stages.0.norm1", "stages.1.conv1"
 const tree = flowView(flow(NAMES.map((name, i) => layer(name, i === 2 ? "NaN" : -i))), null);
 
 test("the tree has a row for each module on a layer's path, once", () => {
-  const rows = treeRows(tree);
+  const rows = treeRows(tree.flow.layers);
   assert.deepEqual(rows.map((row) => `${".".repeat(row.level)}${row.label}`),
     [".stem", "..conv", ".stages", "..0", "...conv1", "...norm1", "..1", "...conv1", ".head"]);
   assert.deepEqual(rows.filter((row) => row.layer >= 0).map((row) => row.name), NAMES);
+  assert.deepEqual(rows.find((row) => row.name === "stages.0") && [rows[3]?.first, rows[3]?.last], [1, 2], "the layers of a module");
 });
 
+const byGradient = (row: Row): number | null => {
+  const found = tree.flow.layers[row.layer];
+  return found ? valueOf(found, "gradient") : null;
+};
+
 test("closing a module hides all that is in it; searching and sorting list layers alone", () => {
-  const rows = treeRows(tree);
+  const rows = treeRows(tree.flow.layers);
   const closed = new Set([rows.findIndex((row) => row.name === "stages")]);
-  assert.deepEqual(visibleRows(tree, rows, closed, "", null).map((row) => row.label), ["stem", "conv", "stages", "head"]);
-  assert.deepEqual(visibleRows(tree, rows, closed, "CONV1", null).map((row) => row.name), ["stages.0.conv1", "stages.1.conv1"]);
-  const up = visibleRows(tree, rows, closed, "", { by: "gradient", down: false }).map((row) => row.name);
+  assert.deepEqual(visibleRows(rows, closed, "", null, byGradient).map((row) => row.label), ["stem", "conv", "stages", "head"]);
+  assert.deepEqual(visibleRows(rows, closed, "CONV1", null, byGradient).map((row) => row.name), ["stages.0.conv1", "stages.1.conv1"]);
+  const up = visibleRows(rows, closed, "", { by: "gradient", down: false }, byGradient).map((row) => row.name);
   assert.deepEqual(up, ["head", "stages.1.conv1", "stages.0.conv1", "stem.conv", "stages.0.norm1"]); // NaN last
-  const down = visibleRows(tree, rows, closed, "", { by: "gradient", down: true }).map((row) => row.name);
+  const down = visibleRows(rows, closed, "", { by: "gradient", down: true }, byGradient).map((row) => row.name);
   assert.equal(down.at(-1), "stages.0.norm1");
   assert.equal(down[0], "stem.conv");
 });
 
 test("a module called many times gives a row for each call", () => {
   const cell = flowView(flow([layer("cell", -1), layer("cell", -2, { call: 1 })]), null);
-  assert.deepEqual(treeRows(cell).map((row) => row.label), ["cell", "cell (1)"]);
+  assert.deepEqual(treeRows(cell.flow.layers).map((row) => row.label), ["cell", "cell (1)"]);
 });
 
 test("a selected group stands for its layer with the smallest gradient", () => {

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from gradpath.cli import _asked
-from gradpath.cli._console import laid_out, show
+from gradpath.cli._console import laid_out, readable, show
 from gradpath.record import TOLERANCE_DECADES, Flow, FlowDiff, diff, write_whole
 
 
@@ -27,6 +27,7 @@ from gradpath.record import TOLERANCE_DECADES, Flow, FlowDiff, diff, write_whole
 @_asked.output_to(".html .txt .md .csv .json")
 @_asked.as_format
 @_asked.quiet
+@_asked.spoken
 def command(a: Path, b: Path, tolerance: float, output: Path | None, form: str, quiet: bool) -> int:
     """Compare two flows, A and B: commits, checkpoints, a plain net against a residual one.
 
@@ -68,5 +69,5 @@ def _printed(found: FlowDiff, form: str) -> str:
     if form == "json":
         return found.to_json().rstrip("\n")
     if form == "markdown":
-        return diff_markdown(found).rstrip("\n")
+        return readable(partial(diff_markdown, found), sys.stdout).rstrip("\n")
     return laid_out(partial(as_text, found), sys.stdout)

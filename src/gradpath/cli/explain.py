@@ -6,17 +6,21 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from gradpath.circuits import circuit, describe, names, option_names
+from gradpath.cli import _options
 from gradpath.cli._console import show, tell
 from gradpath.cli._pictures import PICTURES, Picture
 from gradpath.errors import CircuitError, UserError
 from gradpath.record import CircuitRecord, write_whole
 from gradpath.report.circuit import circuit_markdown, circuit_text
+
+if TYPE_CHECKING:
+    from gradpath.report._motion import Shots
 
 _NARROWEST, _WIDEST = 50, 100
 _PAGE = ".html"
@@ -54,7 +58,7 @@ _TEXTS: dict[str, tuple[str, Callable[[CircuitRecord], str]]] = {  # ending → 
     "--theme", type=click.Choice(["auto", "light", "dark"]), help="Colours; auto: those of the reader (.svg)."
 )
 @click.option("--width", type=int, metavar="PIXELS", help="Of a .png, .gif or .mp4; 16:9.  [default: 1280]")
-@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@_options.language
 @click.pass_context
 def explain(
     context: click.Context,
@@ -87,10 +91,8 @@ def explain(
     elif output is None:
         show(_on_this_console(lambda spoken: _printed(_walked(name, settings, spoken), form), lang))
     else:
-        write = _writer(output, form, asked)  # an ending that does not fit is said before any work
-        is_truck = name == "truck" and asked.plays(output.suffix.lower()) and not _sets(settings, "lane")
-        content = _truck(settings, lang, asked.theme) if is_truck else write(_walked(name, settings, lang))
-        tell(f"wrote {write_whole(output, content)}")
+        content = _content(output, form, asked)  # an ending that does not fit is said before any work
+        tell(f"wrote {write_whole(output, content(name, settings, lang))}")
 
 
 def _checked_page(output: Path | None) -> Path | None:
@@ -137,15 +139,20 @@ def _sets(settings: tuple[str, ...], option: str) -> bool:
     return any(setting.partition("=")[0].strip() == option for setting in settings)
 
 
-def _truck(settings: tuple[str, ...], lang: str, theme: str | None) -> bytes:
-    """The article's picture: the queue without the express lane, and below it with one."""
-    from gradpath.report.circuit import truck_svg
+def _shots(name: str, settings: tuple[str, ...], lang: str) -> Shots:
+    """The circuit's walk; of the truck the article's picture: the queue without the express lane, below it with one.
+    The gates of one lane are asked for by --set lane=…"""
+    from gradpath.report._motion import truck_shots, walk_shots
 
+    if name != "truck" or _sets(settings, "lane"):
+        return walk_shots(_walked(name, settings, lang))
     without, express = (_walked("truck", (*settings, f"lane={lane}"), lang) for lane in ("none", "express"))
-    return truck_svg(without, express, theme or "auto").encode()
+    return truck_shots(without, express)
 
 
-def _writer(output: Path, form: str | None, picture: Picture) -> Callable[[CircuitRecord], bytes]:
+def _content(output: Path, form: str | None, picture: Picture) -> Callable[[str, tuple[str, ...], str], bytes]:
+    """What makes the file's content of a circuit's name, settings and language. Raises UserError where the ending does
+    not fit what else was asked for."""
     ending = output.suffix.lower()
     if ending not in (*PICTURES, *_TEXTS):
         known = ", ".join((*PICTURES, *_TEXTS))
@@ -157,9 +164,10 @@ def _writer(output: Path, form: str | None, picture: Picture) -> Callable[[Circu
             "leave out --format, or give the file another ending"
         )
     if write is None:
-        return picture.writer(ending)
+        draw = picture.writer(ending)
+        return lambda *circuit: draw(_shots(*circuit))
     picture.check(ending)
-    return lambda record: write(record).encode()
+    return lambda *circuit: write(_walked(*circuit)).encode()
 
 
 def _printed(record: CircuitRecord, form: str | None) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from gradpath.cli import _options
 from gradpath.cli._console import laid_out, show
 from gradpath.record import WatchLog, read_watch
 from gradpath.report._follow import follow_text
@@ -24,6 +25,7 @@ _SECONDS = 1.0
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--once", is_flag=True, help="Print one screen and exit (so do pipes and files).")
+@_options.spoken
 def follow(run: Path, once: bool) -> None:
     """Show a run that gradpath.watch is writing: loss, gradient over depth, which layers move, overhead.
 

@@ -10,7 +10,7 @@ import click
 
 from gradpath.cli import _asked
 from gradpath.cli._asked import Asked
-from gradpath.cli._console import laid_out, show
+from gradpath.cli._console import laid_out, readable, show
 from gradpath.record import PathLengths
 
 
@@ -32,6 +32,7 @@ from gradpath.record import PathLengths
 @_asked.output_to(".txt .md .csv .json")
 @_asked.as_format
 @_asked.quiet
+@_asked.spoken
 def command(
     asked: Asked | None, unit: str | None, method: str, by_depth: bool, output: Path | None, form: str, quiet: bool
 ) -> int:
@@ -60,5 +61,5 @@ def _printed(record: PathLengths, form: str) -> str:
     if form == "json":
         return record.to_json().rstrip("\n")
     if form == "markdown":
-        return paths_markdown(record).rstrip("\n")
+        return readable(partial(paths_markdown, record), sys.stdout).rstrip("\n")
     return laid_out(partial(as_text, record), sys.stdout)

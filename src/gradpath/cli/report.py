@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from gradpath.cli import _asked
-from gradpath.cli._console import laid_out, show, tell
+from gradpath.cli._console import laid_out, readable, show, tell
 from gradpath.errors import UserError
 from gradpath.record import write_whole
 
@@ -29,6 +29,7 @@ from gradpath.record import write_whole
     help="Without names of modules, classes and files, lines of source and notes: a page to send around.",
 )
 @_asked.as_format
+@_asked.spoken
 def command(paths: tuple[Path, ...], output: Path | None, redact: bool, form: str) -> None:
     """Show each RECORD again: a record's file, the folder of a run, or the log of a watched one.
 
@@ -52,9 +53,7 @@ def _write_page(paths: tuple[Path, ...], output: Path, redact: bool) -> None:
     if isinstance(shown[0], CircuitRecord) and len(shown) == 1:
         tell(f"wrote {render(shown[0], output)}")  # the article's own numbers: nothing to redact
         return
-    if redact and any(isinstance(one, Plan) for one in shown):
-        raise UserError("--redact leaves the names in a plan as they are: leave out --redact, or the plan")
-    if isinstance(shown[0], Plan) and len(shown) == 1:
+    if isinstance(shown[0], Plan) and len(shown) == 1 and not redact:
         tell(f"wrote {render(shown[0], output)}")
         return
     names = short_names(paths) if len(paths) > 1 else []
@@ -80,4 +79,5 @@ def _show_one(path: Path, output: Path | None, form: str) -> None:
     if form == "text":
         show(laid_out(partial(as_text, record), sys.stdout))
     else:
-        show((writers["md"](record).decode() if form == "markdown" else record.to_json()).rstrip("\n"))
+        markdown = readable(lambda: writers["md"](record).decode(), sys.stdout) if form == "markdown" else ""
+        show((markdown or record.to_json()).rstrip("\n"))

@@ -12,7 +12,7 @@ import click
 
 from gradpath.cli import _asked
 from gradpath.cli._asked import Asked
-from gradpath.cli._console import laid_out, show, tell
+from gradpath.cli._console import laid_out, readable, show, tell
 from gradpath.errors import UserError
 from gradpath.record import FINDING_KINDS, Finding, Flow, WhatIf, diff, new_findings
 
@@ -61,6 +61,7 @@ class Checks:
 @click.option("--init", metavar="[FILE]", is_flag=False, flag_value="probe.py", help="Write a probe to start from.")
 @_asked.as_format
 @_asked.quiet
+@_asked.spoken
 def command(
     asked: Asked | None,
     lines: bool,
@@ -125,7 +126,7 @@ def _printed(flow: Flow, form: str) -> str:
     if form == "json":
         return flow.to_json().rstrip("\n")
     if form == "markdown":
-        return flow_markdown(flow).rstrip("\n")
+        return readable(partial(flow_markdown, flow), sys.stdout).rstrip("\n")
     return laid_out(partial(flow_text, flow), sys.stdout)
 
 

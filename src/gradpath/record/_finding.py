@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gradpath.record._base import Record
@@ -66,6 +66,8 @@ class Finding(Record):
     """Decades: how far beyond its threshold the measured ratio is; 100 where there is no gradient or no number."""
     cures: tuple[str, ...] = ()
     """Changes to the model worth trying, in the words of `--try`: 'init=he', 'skip=every:2' …"""
+    facts: dict[str, str] = field(default_factory=dict, hash=False)
+    """What the sentences are made of, name → as it stands in them: enough to say the same in another language."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,8 @@ class TriedChange(Record):
     """What it did: 'with He initialisation the gradient at conv1 rises by 4.1 decades (…)'."""
     notes: tuple[str, ...] = ()
     """What could not be changed, and why."""
+    facts: dict[str, str] = field(default_factory=dict, hash=False)
+    """What the sentence is made of, as in `Finding`."""
     findings: tuple[str, ...] | None = None
     """Kinds of findings that the changed model has, worst first; empty where it has none. None where the change is to
     the backward pass alone: that is the gradient of no function."""

@@ -15,6 +15,7 @@ from gradpath.record._base import Record
 from gradpath.record._finding import Expectation, Finding, TriedChange
 from gradpath.record._graph import Graph
 from gradpath.record._layers import Layer, Nonlinearity, Parameter, from_log10
+from gradpath.record._side_by_side import forks_side_by_side, side_by_side
 
 EdgeKind = Literal["skip", "gated", "projection", "branch", "exit"]
 """exit: it does not lead to the fork's merge, but to another loss or stream; path lengths do not count it."""
@@ -175,18 +176,39 @@ class Flow(Record, kind="flow"):
     """The operations and who feeds whom; None where there are too many of them (a note says so), and in records that
     were written before there was one."""
 
+    parallel: tuple[str, ...] = ()
+    """Modules with parameters that were called several times and of which no call feeds another (an encoder for each
+    frame, two towers): their calls lie side by side, at one depth."""
+
+    @property
+    def was_searched(self) -> bool:
+        """Whether findings were looked for (not in a quick trace): none then means that none was found."""
+        return any(layer.numerics is not None for layer in self.layers)
+
     @property
     def residual_forks(self) -> tuple[Fork, ...]:
         return tuple(fork for fork in self.forks if fork.kind == "residual")
 
     @property
     def repeated(self) -> dict[str, int]:
-        """Scope → number of calls, of the weighted modules that are called over and over on tensors of one shape: a
-        cell at every time step, a layer that is iterated. Empty unless such calls make up most weighted layers."""
+        """Scope → number of calls, of the weighted modules that are called over and over, one call behind the other,
+        on tensors of one shape: a cell at every time step, a layer that is iterated. Empty unless such calls make up
+        most of `depth`."""
         calls = Counter(layer.scope for layer in self.layers if layer.weighted)
         shapes = Counter(scope for scope, _ in {(layer.scope, layer.shape) for layer in self.layers})
-        often = {scope: n for scope, n in calls.items() if n >= _FEWEST_CALLS and shapes[scope] == 1}
-        return often if 2 * sum(often.values()) > calls.total() else {}
+        behind = {scope: n for scope, n in calls.items() if n >= _FEWEST_CALLS and scope not in self.parallel}
+        often = {scope: n for scope, n in behind.items() if shapes[scope] == 1}
+        return often if 2 * sum(often.values()) > self.depth else {}
+
+    @property
+    def depth(self) -> int:
+        """Calls of weighted layers, those of parallel modules once for each of their resolutions."""
+        return sum(layer.weighted for layer in side_by_side(self.layers, self.parallel))
+
+    @property
+    def branches(self) -> int:
+        """Residual forks, those of parallel modules once: the most that `effective_depth` is measured against."""
+        return len(forks_side_by_side(self))
 
     @property
     def stem_gradient_norm(self) -> float | None:
@@ -204,7 +226,7 @@ class Flow(Record, kind="flow"):
         depth = "-" if self.effective_depth is None else f"{self.effective_depth:.2f}"
         ratio = "-" if self.stem_over_head is None else f"{self.stem_over_head:.3g}"
         return (
-            f"Flow({self.model}: {sum(layer.weighted for layer in self.layers)} layers, "
+            f"Flow({self.model}: {self.depth} layer{'s' * (self.depth != 1)}, "
             f"{len(self.residual_forks)} residual forks, "
             f"stem/head {ratio}, effective depth {depth})"
         )

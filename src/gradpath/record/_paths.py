@@ -121,7 +121,7 @@ class PathLengths(Record, kind="paths"):
 
     def __repr__(self) -> str:
         mean = "-" if self.mean_length is None else f"{self.mean_length:.2f}"
-        span = f"{self.lengths[0]} to {self.lengths[-1]}" if self.lengths else "not asked for"
+        span = f"{self.lengths[0]} to {self.lengths[-1]}" if self.lengths else "not known"
         return f"PathLengths({self.model} at {self.at}: lengths {span} in {self.unit}, mean {mean}, {self.method})"
 
 

@@ -125,7 +125,7 @@ class CurvePoint(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredStep(Record):
-    """One real step under a plan: the closed loop."""
+    """One real forward and backward under a plan: the closed loop. The optimizer's step is not run."""
 
     predicted_bytes: int
     peak_bytes: int

@@ -149,6 +149,9 @@ class RunRecord(Record, kind="run"):
     """None: from scratch."""
     notes: tuple[str, ...] = ()
     """What was decided on the way: a classifier replaced, a normalisation taken, layers frozen. A sentence each."""
+    skipped_steps: int = 0
+    """Of `steps`, those that changed nothing since their gradient was not finite. Counted where the recipe clips the
+    gradient or float16 scales it; else such a gradient makes the next loss not finite."""
     best_epoch: int | None = None
     """From 1: the epoch best on the validation images, whose weights were kept; None: the last epoch's."""
     test: Evaluation | None = None

@@ -57,6 +57,8 @@ class Seeds(Record, kind="seeds"):
     data: DataInfo
     runs: tuple[SeedRun, ...]
     interrupted: bool = False
+    arguments: tuple[str, ...] = ()
+    """Of the command line that began them, for `gradpath train --resume`; none where it was begun from Python."""
 
     def __repr__(self) -> str:
         mean, deviation = mean_and_std([run.test_accuracy for run in self.runs])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gradpath.record._base import Record
 from gradpath.record._finding import TriedChange
@@ -24,6 +24,8 @@ class WhatIf(Record, kind="whatif"):
     after: Flow
     notes: tuple[str, ...] = ()
     """What could not be changed, and why."""
+    facts: dict[str, str] = field(default_factory=dict, hash=False)
+    """What the sentence is made of, as in `Finding`."""
 
     @property
     def in_short(self) -> TriedChange:
@@ -33,6 +35,7 @@ class WhatIf(Record, kind="whatif"):
             change=self.change,
             sentence=self.sentence,
             notes=self.notes,
+            facts=self.facts,
             findings=tuple(finding.kind for finding in after.findings) if is_of_a_copy else None,
             stem_over_head=after.stem_over_head,
             effective_depth=after.effective_depth,

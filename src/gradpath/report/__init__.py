@@ -23,6 +23,7 @@ from gradpath.report._paths_text import paths_markdown as paths_markdown
 from gradpath.report._plan_text import plan_markdown as plan_markdown
 from gradpath.report._plan_text import plan_text as plan_text
 from gradpath.report._plan_words import plan_line as plan_line
+from gradpath.report._say import speaking as speaking
 from gradpath.report._text import comparison_text as comparison_text
 from gradpath.report._text import run_text as run_text
 from gradpath.report._verdict import findings as findings

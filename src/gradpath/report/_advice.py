@@ -9,6 +9,7 @@ from gradpath import units
 from gradpath.record import Comparison, RunRecord
 from gradpath.report import _facts as facts
 from gradpath.report._finding import Finding
+from gradpath.report._say import say
 from gradpath.report._verdict import findings
 
 MOST_STEPS = 5
@@ -115,28 +116,37 @@ def _always(comparison: Comparison, seen: tuple[Finding, ...]) -> bool:
 
 def _shorter(comparison: Comparison) -> str:
     if not is_quick(comparison):
-        return f"{again(comparison, quick=True, depth=None, epochs=None, minutes=None)}  # three nets: it finishes"
-    return f"{again(comparison, epochs=1, minutes=None)}  # one epoch of each net: it finishes"
+        command = again(comparison, quick=True, depth=None, epochs=None, minutes=None)
+        return f"{command}  # {say('three nets: it finishes', '三个网络：能做完')}"
+    command = again(comparison, epochs=1, minutes=None)
+    return f"{command}  # {say('one epoch of each net: it finishes', '每个网络一轮：能做完')}"
 
 
 def _longer(comparison: Comparison) -> str:
-    why = "longer: does the difference stay, does one become clear?"
+    stays = say("does the difference stay, does one become clear?", "差别会持续吗，会变得明显吗？")
     if comparison.minutes is None:
         epochs = 2 * max((net.recipe.epochs for net in comparison.nets), default=1)
-        return f"{again(comparison, epochs=epochs)}  # twice as long: does the difference stay, does one become clear?"
+        return f"{again(comparison, epochs=epochs)}  # {say('twice as long: ', '时长加倍：')}{stays}"
     minutes = max(2 * comparison.minutes, LONGER_MINUTES)
-    return f"{again(comparison, minutes=units.number(minutes))}  # {why}"
+    return f"{again(comparison, minutes=units.number(minutes))}  # {say('longer: ', '更久：')}{stays}"
 
 
 def _whole(comparison: Comparison) -> str:
     own = again(comparison, quick=None, minutes=None, depth=None)
-    return f"{own}  # all nets: also a shallow one, He's initialisation, a dense one"
+    why = say(
+        "all nets: also a shallow one, He's initialisation, a dense one", "全部网络：还有浅的、He 初始化的、密集的"
+    )
+    return f"{own}  # {why}"
 
 
 def _deeper(comparison: Comparison) -> str:
     depth = _depth(comparison) or 56
     deeper = 2 * (depth - 2) + 2  # 6n + 2 stays 6n + 2
-    return f"{again(comparison, depth=deeper)}  # {deeper} layers: the plain net should suffer, not the residual"
+    why = say(
+        f"{deeper} layers: the plain net should suffer, not the residual",
+        f"{deeper} 层：普通网络应当受损，残差网络不应",
+    )
+    return f"{again(comparison, depth=deeper)}  # {why}"
 
 
 def _lower_rate(comparison: Comparison) -> str:
@@ -146,7 +156,8 @@ def _lower_rate(comparison: Comparison) -> str:
         return ""
     rate = units.number(net.recipe.learning_rate / 10)
     data = "" if comparison.data.name == SHIPPED else f" --data {shlex.quote(facts.printable(comparison.data.name))}"
-    return f"gradpath train {_name(net)}{data} --learning-rate {rate}  # a tenth of the learning rate: does it learn?"
+    why = say("a tenth of the learning rate: does it learn?", "十分之一的学习率：它能学会吗？")
+    return f"gradpath train {_name(net)}{data} --learning-rate {rate}  # {why}"
 
 
 def _name(net: RunRecord) -> str:
@@ -154,15 +165,19 @@ def _name(net: RunRecord) -> str:
 
 
 def _shipped(comparison: Comparison) -> str:
-    return f"{again(comparison, data=None)}  # the shipped images: if they train, look at your data"
+    why = say("the shipped images: if they train, look at your data", "自带的图像：如果能训练，就检查你的数据")
+    return f"{again(comparison, data=None)}  # {why}"
 
 
 def _other_seed(comparison: Comparison) -> str:
-    return f"{again(comparison, seed=comparison.seed + 1)}  # another seed: does it hold?"
+    return (
+        f"{again(comparison, seed=comparison.seed + 1)}  # {say('another seed: does it hold?', '换个种子：还成立吗？')}"
+    )
 
 
 def _explain(comparison: Comparison) -> str:
-    return "gradpath explain residual  # the same in four numbers: why a skip keeps the gradient alive"
+    why = say("the same in four numbers: why a skip keeps the gradient alive", "四个数字说明：跳跃连接为何使梯度存活")
+    return f"gradpath explain residual  # {why}"
 
 
 _UNCLEAR = ("nothing", "twins: no clear", "twins: neither", "twins: residual fails", "twins: too short",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -12,6 +10,8 @@ from gradpath.report import _circuit_layout as layout
 from gradpath.report._circuit_drawing import drawn
 from gradpath.report._circuit_layout import WORDS, bracketed, gate_word, show
 from gradpath.report._facts import printable
+from gradpath.report._wrapped import columns as columns
+from gradpath.report._wrapped import wrapped as wrapped
 
 _STEPS_WHOLE = 20
 _STEPS_AT_EACH_END = 5
@@ -19,10 +19,6 @@ _NODES_WHOLE = 40
 _NODES_AT_EACH_END = 15
 _PARTS_AT_MOST = 8
 _LEVELS_AT_MOST = 6
-# a word with the marks that must not begin a line, or one Chinese character with the marks after it
-_PIECES = re.compile(
-    r"[^\s\u2e80-\u9fff\uff00-\uffef]+[，。：；、）！？]*|[（]?[\u2e80-\u9fff\uff00-\uffef][，。：；、）！？]*|\s+"
-)
 
 
 def circuit_text(record: CircuitRecord, width: int = 80) -> str:
@@ -40,30 +36,6 @@ def circuit_text(record: CircuitRecord, width: int = 80) -> str:
 def _heading(record: CircuitRecord, width: int) -> list[str]:
     title = wrapped(record.title, width)
     return [*title, "━" * max(map(columns, title)), *wrapped(record.caption, width)]
-
-
-def columns(text: str) -> int:
-    """Columns a text takes on a terminal."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def wrapped(text: str, width: int, first: str = "", later: str = "") -> list[str]:
-    """A sentence as lines of at most `width` columns; Chinese breaks between any two characters."""
-    lines, line = [], first
-    for piece in _short_pieces(printable(text), max(width - columns(later), 2)):
-        if columns(line) + columns(piece.rstrip()) > width and line.strip():
-            lines.append(line)
-            line = later
-        if not (piece.isspace() and line == later):
-            line += piece
-    return [entry.rstrip() for entry in [*lines, line]]
-
-
-def _short_pieces(text: str, width: int) -> Iterator[str]:
-    """What may stand on a line of its own; a name longer than a line is broken."""
-    for piece in _PIECES.findall(text):
-        size = max(width // 2, 1) if columns(piece) > width else len(piece)
-        yield from (piece[i : i + size] for i in range(0, len(piece), size))
 
 
 # steps

@@ -155,5 +155,15 @@ DEFINITIONS: dict[str, dict[str, str]] = {
         ),
         "zh": "对反向传播或模型副本所做的一个改动及其效果。模型本身保持不变。",
     },
+    "tape": {
+        "en": (
+            "What a block keeps from its forward for its backward, beside its input and its statistics. Its mode says "
+            "how much: all that the backward reads (full) down to nothing (none), which runs the block forward again."
+        ),
+        "zh": (
+            "除输入和统计量外，一个块从前向传播为反向传播保留的内容。模式决定保留多少：从反向所需的全部（full）到"
+            "什么也不留（none），后者需要把该块的前向再算一遍。"
+        ),
+    },
 }
 """Term → language → definition. The terms are those of docs/definitions.md; a test holds them together."""

@@ -11,6 +11,7 @@ from typing import Literal
 from gradpath import units
 from gradpath.record import Comparison, NetSpec, RunRecord
 from gradpath.report import _facts as facts
+from gradpath.report._say import say
 
 State = Literal["a better", "equal", "b better", "neither learned", "too short", "diverged"]
 
@@ -102,4 +103,8 @@ def depth_pairs(comparison: Comparison) -> Iterator[tuple[RunRecord, RunRecord]]
 def rates_text(*nets: RunRecord) -> str:
     """'at learning rate 0.05', or 'at learning rates 0.05 and 0.1'."""
     rates = sorted({net.recipe.learning_rate for net in nets})
-    return f"at learning rate{'' if len(rates) == 1 else 's'} {' and '.join(map(units.number, rates))}"
+    numbers = [units.number(rate) for rate in rates]
+    return say(
+        f"at learning rate{'' if len(rates) == 1 else 's'} {' and '.join(numbers)}",
+        f"在学习率 {' 和 '.join(numbers)} 下",
+    )

@@ -26,6 +26,8 @@ from gradpath.record import (
 )
 from gradpath.report import _diff_text as diff_words
 from gradpath.report import _facts as facts
+from gradpath.report import _findings_words as findings_words
+from gradpath.report._say import in_both, listed, say
 from gradpath.report._spoken import Spoken, empty, spoken
 from gradpath.report._watched import spike_data, watch_data
 
@@ -42,22 +44,25 @@ class Entries:
     tolerance: float = TOLERANCE_DECADES
     records: list[Any] = field(default_factory=list)
     said: list[Spoken] = field(default_factory=list)
+    chinese: dict[str, str] = field(default_factory=dict)
+    """English → Chinese of every sentence on the page, those inside the records too."""
     _nodes: int = 0
 
     def add(self, shown: Shown, name: str) -> None:
         """One record and the flows inside it."""
         place: Place = [len(self.records)]
         self.records.append(_json(shown))
-        self.said.append(spoken(shown, name) | {"place": place})
+        self._say(shown, name, place)
         if isinstance(shown, Flow):
             self._laid_out(shown)
         elif isinstance(shown, FlowDiff):
-            self.said[-1]["pairs"] = [_pair(shown, place, None, None)]
+            self.said[-1]["pairs"] = [self._pair(shown, place, None, None)]
         elif isinstance(shown, WhatIf):
             self._whatif(shown, place)
         elif isinstance(shown, RunRecord | Comparison):
-            for part, title, flow in _flows(shown):
-                self._flow(flow, title, place + part)
+            self._told(lambda: [title for _, title, _ in _inside(shown)])
+            for part, title, inner in _inside(shown):
+                self._inner(inner, title, place + part)
 
     def side_by_side(self, shown: Sequence[Shown], names: Sequence[str]) -> None:
         """Where there are several flows: each with the first, as an entry before all others."""
@@ -66,22 +71,54 @@ class Entries:
             return
         (first, a, name_a), *others = flows
         pairs = [self._compared(a, b, name_a, name_b, [first], [i]) for i, b, name_b in others]
-        self.said.insert(0, empty("") | {"headline": _titled(pairs, flows), "pairs": pairs, "place": pairs[0]["diff"]})
+        title = self._told(lambda: _titled(flows)) if len(pairs) > 1 else pairs[0]["headline"]
+        self.said.insert(0, empty("") | {"headline": title, "pairs": pairs, "place": pairs[0]["diff"]})
+
+    def in_language(self, language: str | None) -> list[Spoken]:
+        """What is said of each entry, for the part of a page that needs no script."""
+        return self.said if language != "zh" else [self._in_chinese(one | {"layout": None}) for one in self.said]
+
+    def _in_chinese(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._in_chinese(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._in_chinese(item) for item in value]
+        return self.chinese.get(value, value) if isinstance(value, str) else value
 
     def _whatif(self, record: WhatIf, place: Place) -> None:
-        names, places = ("before", f"after {record.change}"), ([*place, "before"], [*place, "after"])
-        self.said[-1]["pairs"] = [self._compared(record.before, record.after, *names, *places)]
+        change, places = record.change, ([*place, "before"], [*place, "after"])
+        names: list[str] = self._told(lambda: [say("before", "之前"), say(f"after {change}", f"{change} 之后")])
+        self.said[-1]["pairs"] = [self._compared(record.before, record.after, names[0], names[1], *places)]
         for flow, name, where in zip((record.before, record.after), names, places, strict=True):
-            self._flow(flow, name, where)
+            self._inner(flow, name, where)
 
     def _compared(self, a: Flow, b: Flow, name_a: str, name_b: str, place_a: Place, place_b: Place) -> dict[str, Any]:
         found = diff(a, b, self.tolerance, name_a, name_b)
         self.records.append(_json(found))
-        return _pair(found, [len(self.records) - 1], place_a, place_b)
+        return self._pair(found, [len(self.records) - 1], place_a, place_b)
 
-    def _flow(self, flow: Flow, name: str, place: Place) -> None:
-        self.said.append(spoken(flow, name) | {"place": place})
-        self._laid_out(flow)
+    def _inner(self, record: Flow | Plan, name: str, place: Place) -> None:
+        self._say(record, name, place)
+        if isinstance(record, Flow):
+            self._laid_out(record)
+
+    def _say(self, shown: Shown, name: str, place: Place) -> None:
+        self.said.append(self._told(lambda: spoken(shown, name)) | {"place": place})
+        if isinstance(shown, Flow):  # the page shows these from the record
+            self._told(lambda: [findings_words.change_told(what) for what in shown.tried])
+            self._told(lambda: [list(findings_words.told(finding)) for finding in shown.findings])
+
+    def _told(self, tell: Callable[[], Any]) -> Any:
+        """What it says in English; its Chinese goes to `chinese`."""
+        english, chinese = in_both(tell)
+        self.chinese |= chinese
+        return english
+
+    def _pair(self, found: FlowDiff, place: Place, a: Place | None, b: Place | None) -> dict[str, Any]:
+        """The page's `Pair`, its Chinese kept."""
+        told: dict[str, Any] = self._told(lambda: _pair(found, place, a, b))
+        self._told(lambda: [list(findings_words.told(finding)) for finding in (*found.appeared, *found.disappeared)])
+        return told
 
     def _laid_out(self, flow: Flow) -> None:
         """Give the last entry, which is this flow, its layout, while there is room."""
@@ -103,25 +140,24 @@ def _pair(found: FlowDiff, place: Place, a: Place | None, b: Place | None) -> di
     }
 
 
-def _titled(pairs: Sequence[dict[str, Any]], flows: Sequence[tuple[int, Flow, str]]) -> str:
-    """What differs between two; of more, what reaches the stem of each."""
-    if len(pairs) == 1:
-        return str(pairs[0]["headline"])
-    arrived = (f"{facts.printable(name)} {facts.ratio_text(flow.stem_over_head, 2)}" for _, flow, name in flows)
-    return f"Gradient at the stem over that at the head: {', '.join(arrived)}"
+def _titled(flows: Sequence[tuple[int, Flow, str]]) -> str:
+    """Of more than two flows: what reaches the stem of each."""
+    arrived = listed([f"{facts.printable(name)} {facts.ratio_text(flow.stem_over_head, 2)}" for _, flow, name in flows])
+    return say(f"Gradient at the stem over that at the head: {arrived}", f"首层的梯度与头部的梯度之比：{arrived}")
 
 
-def _flows(record: RunRecord | Comparison) -> Iterator[tuple[Place, str, Flow]]:
-    """Place, title and flow of each gradient snapshot."""
+def _inside(record: RunRecord | Comparison) -> Iterator[tuple[Place, str, Flow | Plan]]:
+    """Place, title and record of each gradient snapshot, and of the plan that a net was trained under."""
     nets = record.nets if isinstance(record, Comparison) else (record,)
     for i, net in enumerate(nets):
-        if net.gradient is None:
-            continue
         inside: Place = ["nets", i] if isinstance(record, Comparison) else []
-        label = f"{facts.label(net)}, " if isinstance(record, Comparison) else ""
-        yield [*inside, "gradient", "initial"], f"{label}before training", net.gradient.initial
-        if net.gradient.final is not None:
-            yield [*inside, "gradient", "final"], f"{label}after training", net.gradient.final
+        label = facts.label(net) + say(", ", "，") if isinstance(record, Comparison) else ""
+        if net.gradient is not None:
+            yield [*inside, "gradient", "initial"], f"{label}{say('before training', '训练前')}", net.gradient.initial
+            if net.gradient.final is not None:
+                yield [*inside, "gradient", "final"], f"{label}{say('after training', '训练后')}", net.gradient.final
+        if net.plan is not None:
+            yield [*inside, "plan"], f"{label}{say('memory plan', '内存规划')}", net.plan
 
 
 _JSON: dict[type[Any], Callable[[Any], Any]] = {WatchLog: watch_data, Spike: spike_data}

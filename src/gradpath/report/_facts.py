@@ -13,6 +13,7 @@ from typing import Literal
 from gradpath import units
 from gradpath.errors import RecordError
 from gradpath.record import Comparison, DataInfo, Epoch, Flow, Gain, NetSpec, RunRecord
+from gradpath.report._say import MEASURED, language, say
 
 LEARNED_LOSS = 0.95
 """Of the loss of guessing. Batch noise moves an untrained net's mean loss by a percent or two."""
@@ -88,13 +89,17 @@ def diverged(net: RunRecord) -> bool:
 
 def divergence(net: RunRecord) -> str:
     step = net.diverged_at_step
-    return "diverged" if step is None else f"diverged at step {step:,}"
+    if step is None:
+        return say("diverged", "发散")
+    return say(f"diverged at step {step:,}", f"在第 {step:,} 步发散")
 
 
 def divergence_place(net: RunRecord) -> str:
     """'diverged at step 37: the loss is not finite, first in stages.1.2.norm2 (output not finite)'."""
-    place = f": the loss is not finite, first in {net.diverged_in}" if net.diverged_in else ""
-    return divergence(net) + place
+    if not net.diverged_in:
+        return divergence(net)
+    place = net.diverged_in
+    return divergence(net) + say(f": the loss is not finite, first in {place}", f"：损失变为非有限，最先出现在 {place}")
 
 
 def outcome(net: RunRecord) -> Outcome:
@@ -155,6 +160,11 @@ def fate(flow: Flow | None) -> Fate:
     return "grew" if ratio <= EXPLODED else "exploded"
 
 
+def steady(flow: Flow) -> bool:
+    """Whether the gradient hardly changes between head and stem."""
+    return flow.stem_over_head is not None and 1 / STEADY <= flow.stem_over_head <= STEADY
+
+
 def effective_depth(flow: Flow) -> float | None:
     """The average number of branches passed; None where there is none, or where paths cancel and it means nothing."""
     depth = flow.effective_depth
@@ -206,7 +216,9 @@ def select(comparison: Comparison, family: str, norm: str | None = None) -> list
 
 def percent_text(fraction: float | None) -> str:
     """'43.4 %', 'not finite', or '-' where there is none."""
-    return "not finite" if fraction is not None and not math.isfinite(fraction) else units.percent(fraction)
+    if fraction is not None and not math.isfinite(fraction):
+        return say("not finite", "非有限")
+    return units.percent(fraction)
 
 
 def ratio_text(ratio: float | None, digits: int = 3) -> str:
@@ -214,12 +226,14 @@ def ratio_text(ratio: float | None, digits: int = 3) -> str:
     if ratio is None:
         return "-"
     if not math.isfinite(ratio):
-        return "not finite"
-    return "exactly 0" if ratio == 0 else units.number(ratio, digits)
+        return say("not finite", "非有限")
+    return say("exactly 0", "恰为 0") if ratio == 0 else units.number(ratio, digits)
 
 
 def counted(count: int, word: str, plural: str = "") -> str:
-    """'1 epoch', '2 epochs', '2 branches'."""
+    """'1 epoch', '2 epochs', '2 branches'; '2 轮'."""
+    if language() == "zh":
+        return f"{count:,} {MEASURED.get(word, word)}"
     return f"{count:,} {word if count == 1 else plural or word + 's'}"
 
 
@@ -237,17 +251,20 @@ def loss_text(loss: float | None, decimals: int = 2) -> str:
 def recipe_prefix(net: RunRecord) -> str:
     """'recipe wrn, ' where one was asked for by name."""
     name = net.recipe.name
-    return "" if name in ("", "default") else f"recipe {name}, "
+    return "" if name in ("", "default") else say(f"recipe {name}, ", f"配方 {name}，")
 
 
 def learning_rate_text(net: RunRecord) -> str:
     """'lr 0.005, best of 3' where the learning rate was chosen, else 'lr 0.05'."""
-    rate = f"lr {units.number(net.recipe.learning_rate)}"
-    return f"{rate}, best of {len(net.trials)} tried" if len(net.trials) > 1 else rate
+    number = units.number(net.recipe.learning_rate)
+    rate, tried = say(f"lr {number}", f"学习率 {number}"), len(net.trials)
+    return say(f"{rate}, best of {tried} tried", f"{rate}（{tried} 个中最好的）") if tried > 1 else rate
 
 
 def place(resolution: str) -> str:
     """'at 28x28'; 'at length 32' for sequences; 'linear layers' where outputs have no extent."""
     if not resolution:
-        return "linear layers"
-    return f"at {resolution}" if "x" in resolution else f"at length {resolution}"
+        return say("linear layers", "线性层")
+    if "x" in resolution:
+        return say(f"at {resolution}", f"在 {resolution} 处")
+    return say(f"at length {resolution}", f"在长度 {resolution} 处")

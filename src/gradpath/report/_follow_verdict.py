@@ -18,6 +18,7 @@ from gradpath.record import Move, WatchHeader, WatchReport
 from gradpath.record._watch import FEWEST, MOVED
 from gradpath.report import _facts as facts
 from gradpath.report._grid import shorten
+from gradpath.report._say import say
 
 _DECADES, _POWER = 3.0, 2.5
 _FEWEST_LAYERS = 4
@@ -29,7 +30,7 @@ def verdict(header: WatchHeader, reports: Sequence[WatchReport], moved: Sequence
     found = _broken(header, reports)
     if not found:
         found = [*_risen_loss(reports), *_moved(header, reports, moved), *_profile(header, reports)][:2]
-    text = "; ".join(found or [_calm(reports)])
+    text = say("; ", "；").join(found or [_calm(reports)])
     return text[0].upper() + text[1:] + _cost(header, reports[-1])
 
 
@@ -41,11 +42,31 @@ def _broken(header: WatchHeader, reports: Sequence[WatchReport]) -> list[str]:
         if bad:
             i = bad[0] if what == "output" else bad[-1]  # where it began
             column = _column(reports, i, "activation" if what == "output" else "gradient")
-            others = f" (and at {facts.counted(len(bad) - 1, 'more layer')})" if len(bad) > 1 else ""
-            since = _since(reports, map(_is_broken, column))
-            return [f"the {what} of {_name(header, i)} is not finite{others}, {since}"]
+            others = _others(len(bad) - 1, "more layer")
+            since, name = _since(reports, map(_is_broken, column)), _name(header, i)
+            return [
+                say(
+                    f"the {what} of {name} is not finite{others}, {since}",
+                    f"{name} 的{quantity_zh(what)}非有限{others}，{since}",
+                )
+            ]
     losses = [(step, not math.isfinite(loss)) for step, loss in _losses(reports)]
-    return [f"the loss is not finite, {_since_step(losses)}"] if losses and losses[-1][1] else []
+    if not (losses and losses[-1][1]):
+        return []
+    since = _since_step(losses)
+    return [say(f"the loss is not finite, {since}", f"损失非有限，{since}")]
+
+
+def _others(count: int, noun: str) -> str:
+    if count < 1:
+        return ""
+    layers = facts.counted(count, noun)
+    return say(f" (and at {layers})", f"（另有{layers}）")
+
+
+def quantity_zh(name: str) -> str:
+    """What a watch measures, in Chinese."""
+    return {"output": "输出", "gradient": "梯度", "activation": "激活值"}.get(name, name)
 
 
 def _risen_loss(reports: Sequence[WatchReport]) -> list[str]:
@@ -56,7 +77,8 @@ def _risen_loss(reports: Sequence[WatchReport]) -> list[str]:
     if not 0 < MOVED * median < losses[-1][1]:
         return []
     since = _since_step([(step, loss > MOVED * median) for step, loss in losses])
-    return [f"the loss has risen to {_two(losses[-1][1] / median)} times its median, {since}"]
+    times = _two(losses[-1][1] / median)
+    return [say(f"the loss has risen to {times} times its median, {since}", f"损失升到其中位数的 {times} 倍，{since}")]
 
 
 def _moved(header: WatchHeader, reports: Sequence[WatchReport], found: Sequence[Move]) -> list[str]:
@@ -70,16 +92,23 @@ def _moved(header: WatchHeader, reports: Sequence[WatchReport], found: Sequence[
     median = statistics.median(value for value in column[:-1] if value is not None and math.isfinite(value))
     sign, limit = (1 if worst.ratio > 1 else -1), math.log10(MOVED)
     since = _since(reports, (value is not None and sign * (value - median) > limit for value in column))
-    others = f" (and at {facts.counted(len(alike) - 1, 'other layer')})" if len(alike) > 1 else ""
-    return [f"the {worst.quantity} {_how(worst.ratio)} at {_name(header, i)}{others}, {since}"]
+    others, what, how, name = (
+        _others(len(alike) - 1, "other layer"),
+        worst.quantity,
+        _how(worst.ratio),
+        _name(header, i),
+    )
+    return [say(f"the {what} {how} at {name}{others}, {since}", f"{name} 的{quantity_zh(what)}{how}{others}，{since}")]
 
 
 def _how(ratio: float) -> str:
     """'has grown 100-fold', 'has shrunk to 0.01 of itself', 'has become exactly 0'."""
     if ratio == 0:
-        return "has become exactly 0"
+        return say("has become exactly 0", "变为恰好 0")
     size = _two(ratio)
-    return f"has grown {size}-fold" if ratio > 1 else f"has shrunk to {size} of itself"
+    if ratio > 1:
+        return say(f"has grown {size}-fold", f"增大到 {size} 倍")
+    return say(f"has shrunk to {size} of itself", f"缩小到原来的 {size}")
 
 
 def _profile(header: WatchHeader, reports: Sequence[WatchReport]) -> list[str]:
@@ -89,10 +118,16 @@ def _profile(header: WatchHeader, reports: Sequence[WatchReport]) -> list[str]:
     decades = _decades(reports[-1], reached)
     if not decades:
         return []
-    verb = f"shrinks to {_power(decades)} of itself" if decades < 0 else f"grows {_power(decades)}-fold"
+    size = _power(decades)
+    shrinks = say(f"shrinks to {size} of itself", f"缩小到原来的 {size}")
+    verb = shrinks if decades < 0 else say(f"grows {size}-fold", f"增大到 {size} 倍")
     same = (_decades(report, reached) * decades > 0 for report in reports)
-    ends = f"from {_name(header, reached[-2])} back to {_name(header, reached[0])}"
-    return [f"the gradient {verb} {ends}, {_since(reports, same)}"]
+    last, first, since = _name(header, reached[-2]), _name(header, reached[0]), _since(reports, same)
+    return [
+        say(
+            f"the gradient {verb} from {last} back to {first}, {since}", f"梯度从 {last} 往回到 {first} {verb}，{since}"
+        )
+    ]
 
 
 def _decades(report: WatchReport, places: Sequence[int]) -> float:
@@ -117,8 +152,16 @@ def _two(value: float) -> str:
 
 def _calm(reports: Sequence[WatchReport]) -> str:
     if len(reports) <= FEWEST:
-        return f"too early to say which layers move: report {len(reports)} of the first {FEWEST + 1}"
-    return f"calm: every layer is within {MOVED:g} times its own median of {len(reports) - 1} reports"
+        now, first = len(reports), FEWEST + 1
+        return say(
+            f"too early to say which layers move: report {now} of the first {first}",
+            f"还太早，看不出哪些层在变动：前 {first} 份报告中的第 {now} 份",
+        )
+    times, before = f"{MOVED:g}", len(reports) - 1
+    return say(
+        f"calm: every layer is within {times} times its own median of {before} reports",
+        f"平静：每一层都在自己 {before} 份报告中位数的 {times} 倍以内",
+    )
 
 
 def _cost(header: WatchHeader, last: WatchReport) -> str:
@@ -126,7 +169,9 @@ def _cost(header: WatchHeader, last: WatchReport) -> str:
     if last.overhead is None:
         return ""
     over = header.every is None and last.overhead > header.max_overhead
-    return f"; overhead {units.percent(last.overhead)}" + f", above {units.percent(header.max_overhead)}" * over
+    cost, most = units.percent(last.overhead), units.percent(header.max_overhead)
+    above = say(f", above {most}", f"，超过 {most}") if over else ""
+    return say(f"; overhead {cost}{above}", f"；开销 {cost}{above}")
 
 
 def _column(reports: Sequence[WatchReport], layer: int, quantity: str) -> list[float | None]:
@@ -156,7 +201,7 @@ def _since_step(held: Sequence[tuple[int, bool]]) -> str:
         if not holds:
             break
         first = step
-    return f"since step {first:,}"
+    return say(f"since step {first:,}", f"从第 {first:,} 步起")
 
 
 def _is_number(value: float | None) -> bool:
@@ -170,5 +215,5 @@ def _is_broken(value: float | None) -> bool:
 def _name(header: WatchHeader, i: int) -> str:
     """'blocks.7.conv'; 'layer 36' for a Sequential's bare number."""
     scope = facts.printable(header.layers[i].scope) or header.layers[i].module
-    number = "layer " if scope.replace(".", "").isdigit() else ""
+    number = say("layer ", "层 ") if scope.replace(".", "").isdigit() else ""
     return number + shorten(scope, _LONGEST_NAME)

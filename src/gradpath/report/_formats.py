@@ -38,6 +38,7 @@ from gradpath.report._plan_text import plan_markdown, plan_text
 from gradpath.report._predictions import predictions_csv, predictions_markdown, predictions_text
 from gradpath.report._recipe_text import recipe_markdown, recipe_text
 from gradpath.report._run_text import evaluation_text, seeds_text
+from gradpath.report._say import speaking
 from gradpath.report._watched import spike_text
 from gradpath.report._whatif_text import whatif_text
 
@@ -97,13 +98,15 @@ def _circuit_html(record: CircuitRecord) -> bytes:
 def _png(record: Record) -> bytes:
     from gradpath.report._png import png
 
-    return png(record)
+    with speaking("en"):  # the fonts of matplotlib have no Chinese
+        return png(record)
 
 
 def _drawn_svg(record: Record) -> bytes:
     from gradpath.report._png import svg
 
-    return svg(record)
+    with speaking("en"):
+        return svg(record)
 
 
 def _circuit_svg(record: CircuitRecord) -> bytes:
@@ -163,7 +166,8 @@ def _plan_md(record: Plan) -> bytes:
 def _run_md(record: RunRecord) -> bytes:
     from gradpath.report._card import model_card
 
-    return model_card(record).encode()
+    with speaking("en"):  # for a hub
+        return model_card(record).encode()
 
 
 def _recipe_md(record: Recipe) -> bytes:
@@ -174,16 +178,11 @@ def _predictions_md(record: Predictions) -> bytes:
     return predictions_markdown(record).encode()
 
 
-def _plan_html(record: Plan) -> bytes:
-    from gradpath.report._plan_page import plan_page
-
-    return plan_page(record).encode()
-
-
 def _plan_svg(record: Plan) -> bytes:
     from gradpath.report._plan_svg import plan_svg
 
-    return plan_svg(record).encode()
+    with speaking("en"):
+        return plan_svg(record).encode()
 
 
 FORMATS: dict[type[Record], dict[str, Writer]] = {
@@ -205,7 +204,7 @@ FORMATS: dict[type[Record], dict[str, Writer]] = {
     NetTable: {"txt": _text, "json": _json, "md": _nets_md},
     PathLengths: {"html": _html, "txt": _text, "csv": csv.paths_csv, "json": _json, "md": _paths_md},
     Plan: {
-        "html": _plan_html,
+        "html": _html,
         "png": _png,
         "svg": _plan_svg,
         "txt": _text,

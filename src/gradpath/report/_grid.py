@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from gradpath.report._columns import Column
+from gradpath.report._say import language
 from gradpath.report._signs import replaced
+from gradpath.report._wrapped import wrapped
 
 T = TypeVar("T")
 NARROWEST = 24
@@ -22,6 +24,10 @@ _GAP = "  "
 
 def wrap(text: str, width: int, indent: str = "") -> list[str]:
     """The text broken at spaces into lines of at most `width` cells; all but the first are indented."""
+    if language() == "zh":
+        text = replaced(text)
+        first = text[: len(text) - len(text.lstrip())]
+        return wrapped(text.lstrip(), max(width, NARROWEST), first, indent) if text else []
     room = max(width, NARROWEST) - len(indent)
     lines = [line.plain.rstrip() for line in Text(replaced(text)).wrap(Console(width=room, color_system=None), room)]
     return [line if i == 0 else indent + line for i, line in enumerate(lines)]
@@ -46,7 +52,7 @@ def table(columns: Sequence[Column[T]], rows: Iterable[T], width: int) -> tuple[
 
 
 def _size(column: Column[T], cells: dict[str, list[str]]) -> int:
-    return max([cell_len(word) for word in column.head.split()] + [cell_len(cell) for cell in cells[column.head]])
+    return max([cell_len(word) for word in column.title.split()] + [cell_len(cell) for cell in cells[column.head]])
 
 
 def _total(columns: list[Column[T]], cells: dict[str, list[str]], gap: str) -> int:
@@ -58,7 +64,7 @@ def _total(columns: list[Column[T]], cells: dict[str, list[str]], gap: str) -> i
 def _heads(columns: list[Column[T]], sizes: list[int], gap: str) -> list[str]:
     """One or two lines: a head breaks into its words where it is wider than its column."""
     words = [
-        [c.head] if cell_len(c.head.replace("/ ", "/")) <= size else c.head.split()
+        [c.title] if cell_len(c.title.replace("/ ", "/")) <= size else c.title.split()
         for c, size in zip(columns, sizes, strict=True)
     ]
     tall = max(map(len, words))

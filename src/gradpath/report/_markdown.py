@@ -12,6 +12,7 @@ from gradpath.report import _facts as facts
 from gradpath.report import _flow_text as words
 from gradpath.report._columns import Column
 from gradpath.report._headline import flow_headline
+from gradpath.report._say import say
 from gradpath.report._sparkline import sparkline
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ def plain(text: str) -> str:
 
 def markdown_table(heads: Sequence[Column[T]], rows: Iterable[T]) -> str:
     """A pipe table; numbers stand right."""
-    titles = [column.head.replace("/ ", "/").replace("- ", "") for column in heads]
+    titles = [column.title.replace("/ ", "/").replace("- ", "") for column in heads]
     lines = [titles, ["---" if column.left else "---:" for column in heads]]
     lines += [[plain(column.cell(row)) for column in heads] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -37,20 +38,24 @@ def flow_markdown(flow: Flow) -> str:
     parts = [f"### {plain(words.verdict(flow))}"]
     if flow.findings:
         tried = (("tried", line) for line in words.tried_lines(flow))
-        parts.append(_bullets(f"**{label}** {plain(text)}" for label, text in (*words.details(flow), *tried)))
-        parts.append(_bullets(f"also {plain(words.finding_title(other))}" for other in flow.findings[1:]))
+        told = ((words.label(what), text) for what, text in (*words.details(flow), *tried))
+        parts.append(_bullets(f"**{label}** {plain(text)}" for label, text in told))
+        parts.append(_bullets(f"{say('also', '另外')} {plain(words.finding_title(one))}" for one in flow.findings[1:]))
         parts.append(plain(flow_headline(flow)))
     else:
-        parts.append(_bullets(f"**tried** {plain(line)}" for line in words.tried_lines(flow)))
+        parts.append(_bullets(f"**{words.label('tried')}** {plain(line)}" for line in words.tried_lines(flow)))
     if profile := sparkline(flow.layers, _SPARKLINE_WIDTH):
         parts.append("```text\n" + "\n".join(facts.printable(line) for line in profile) + "\n```")
     parts.append(_bullets(plain(line) for line in words.flow_facts(flow)))
     if worst_fed := words.worst_layers(flow.layers):
-        parts += ["Layers that the least gradient reaches:", markdown_table(columns.LAYER_COLUMNS, worst_fed)]
+        parts += [words.least_title() + ":", markdown_table(columns.LAYER_COLUMNS, worst_fed)]
     if flow.residual_forks:
-        parts += ["Residual forks, stem first:", _forks_table(flow)]
+        parts += [say("Residual forks, stem first:", "残差分叉，从首层开始："), _forks_table(flow)]
     rest = [line for line in words.statistics_lines(flow.statistics) if line]
-    rest += [*words.unseen_lines(flow.unseen), *(f"note: {note}" for note in words.note_lines(flow.unseen))]
+    rest += [
+        *words.unseen_lines(flow.unseen),
+        *(f"{say('note: ', '注：')}{note}" for note in words.note_lines(flow.unseen)),
+    ]
     parts.append(_bullets(plain(line) for line in rest))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -59,7 +64,13 @@ def _forks_table(flow: Flow) -> str:
     """As many forks as on the screen: the first and the last."""
     first, hidden, last = words.folded(flow.residual_forks)
     table = markdown_table(columns.FORK_COLUMNS, [*first, *last])
-    return f"{table}\n\n({hidden} more between fork {len(first)} and the last {len(last)})" if hidden else table
+    if not hidden:
+        return table
+    more = say(
+        f"({hidden} more between fork {len(first)} and the last {len(last)})",
+        f"（第 {len(first)} 个分叉与最后 {len(last)} 个之间还有 {hidden} 个）",
+    )
+    return f"{table}\n\n{more}"
 
 
 def _bullets(lines: Iterable[str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gradpath import units
 from gradpath.record import Comparison, DataInfo, Execution, Machine, Recipe, RunRecord
 from gradpath.report import _facts as facts
-from gradpath.report._headline import flow_headline
+from gradpath.report._run_text import gradient_facts as gradient_facts
+from gradpath.report._say import say
 
 Pairs = list[list[str]]
 
@@ -19,16 +20,22 @@ def comparison_pairs(record: Comparison) -> Pairs:
         "recipe": "; ".join(recipes),
         "computed in": _execution(record.execution),
         "machine": _machine(record.machine),
-        "time": f"{units.seconds(record.seconds)} (expected {units.seconds(record.estimated_seconds)})",
+        "time": _time(record),
     }
     return _printable(pairs)
 
 
+def _time(record: Comparison) -> str:
+    took, expected = units.seconds(record.seconds), units.seconds(record.estimated_seconds)
+    return say(f"{took} (expected {expected})", f"{took}（预计 {expected}）")
+
+
 def run_pairs(run: RunRecord) -> Pairs:
+    parameters, macs, steps = units.count(run.parameters), units.count(run.macs), facts.counted(run.steps, "step")
+    recipe, rate = f"{facts.recipe_prefix(run)}{_recipe(run.recipe)}", facts.learning_rate_text(run)
     pairs = {
-        "size": f"{units.count(run.parameters)} parameters, {units.count(run.macs)} MACs an image",
-        "recipe": f"{facts.recipe_prefix(run)}{_recipe(run.recipe)}, {facts.learning_rate_text(run)}, seed {run.seed}, "
-        f"{facts.counted(run.steps, 'step')}",
+        "size": say(f"{parameters} parameters, {macs} MACs an image", f"{parameters} 个参数，每张图像 {macs} MACs"),
+        "recipe": say(f"{recipe}, {rate}, seed {run.seed}, {steps}", f"{recipe}，{rate}，随机种子 {run.seed}，{steps}"),
         "images": _images(run.data),
         "computed in": _execution(run.execution),
         "machine": _machine(run.machine),
@@ -36,32 +43,27 @@ def run_pairs(run: RunRecord) -> Pairs:
     return _printable(pairs | ({} if run.weights is None else {"weights": run.weights}))
 
 
-def gradient_facts(run: RunRecord) -> list[str]:
-    """The gradient before and after training, a sentence each."""
-    if run.gradient is None:
-        return []
-    facts_ = [f"At initialisation: {flow_headline(run.gradient.initial)}"]
-    if run.gradient.final is not None:
-        facts_.append(f"After training: {flow_headline(run.gradient.final)}")
-    return facts_
-
-
 def _recipe(recipe: Recipe) -> str:
     decay = units.number(recipe.weight_decay)
-    return f"{recipe.schedule}, batch {recipe.batch_size}, weight decay {decay}, augmentation {recipe.augment}"
+    return say(
+        f"{recipe.schedule}, batch {recipe.batch_size}, weight decay {decay}, augmentation {recipe.augment}",
+        f"{recipe.schedule}，批次 {recipe.batch_size}，权重衰减 {decay}，数据增强 {recipe.augment}",
+    )
 
 
 def _images(data: DataInfo) -> str:
-    held = f"{data.validation_images:,} to validate, " if data.validation_images else ""
-    return (
-        f"{data.name}: {data.train_images:,} for training, {held}{data.test_images:,} for testing, "
-        f"{data.image_size} px, "
-        f"{facts.counted(data.channels, 'channel')}, {len(data.classes)} classes"
+    train, validation, tests = f"{data.train_images:,}", f"{data.validation_images:,}", f"{data.test_images:,}"
+    held = say(f"{validation} to validate, ", f"{validation} 张验证，") if data.validation_images else ""
+    size, channels, classes = data.image_size, facts.counted(data.channels, "channel"), len(data.classes)
+    return say(
+        f"{data.name}: {train} for training, {held}{tests} for testing, {size} px, {channels}, {classes} classes",
+        f"{data.name}：{train} 张训练，{held}{tests} 张测试，{size} px，{channels}，{classes} 个类别",
     )
 
 
 def _execution(execution: Execution) -> str:
-    return f"{execution.precision}, {execution.layout}: {execution.reason}"
+    precision, layout, reason = execution.precision, execution.layout, execution.reason
+    return say(f"{precision}, {layout}: {reason}", f"{precision}，{layout}：{reason}")
 
 
 def _machine(machine: Machine) -> str:
@@ -73,4 +75,10 @@ def _machine(machine: Machine) -> str:
 
 
 def _printable(pairs: dict[str, str]) -> Pairs:
-    return [[label, facts.printable(text)] for label, text in pairs.items()]
+    return [[say(label, _LABELS[label]), facts.printable(text)] for label, text in pairs.items()]
+
+
+_LABELS = {
+    "started": "开始于", "images": "图像", "recipe": "配方", "computed in": "计算方式", "machine": "机器",
+    "time": "用时", "size": "规模", "weights": "权重",
+}  # fmt: skip

@@ -12,6 +12,7 @@ from gradpath.report import _facts as facts
 from gradpath.report._columns import Column
 from gradpath.report._grid import shorten, table, wrap
 from gradpath.report._markdown import markdown_table, plain
+from gradpath.report._say import listed, say
 
 ROWS = 24
 """Bars at most; more lengths than that are shown several to a bar."""
@@ -39,7 +40,8 @@ class Bar:
 
     @property
     def name(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+        first, last = self.first, self.last
+        return str(first) if first == last else say(f"{first} to {last}", f"{first} 到 {last}")
 
 
 def paths_text(record: PathLengths, width: int = 80) -> str:
@@ -50,9 +52,14 @@ def paths_text(record: PathLengths, width: int = 80) -> str:
     if _shows_lengths(record):
         lines += ["", *wrap(_title(record), width), *_bar_lines(record, width)]
     if record.by_depth and not _is_empty(record):
-        lines += ["", *wrap(_DEPTH_TITLE.format(unit=record.unit), width), *_heat_lines(record.by_depth, width)]
-    notes = [line for note in record.notes for line in wrap(f"note: {facts.printable(note)}", width, indent="  ")]
+        lines += ["", *wrap(_depth_title(record), width), *_heat_lines(record.by_depth, width)]
+    notes = [line for note in record.notes for line in wrap(_note(note), width, indent="  ")]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _note(note: str) -> str:
+    note = facts.printable(note)
+    return say(f"note: {note}", f"注：{note}")
 
 
 def paths_markdown(record: PathLengths) -> str:
@@ -66,26 +73,60 @@ def paths_markdown(record: PathLengths) -> str:
 
 def paths_headline(record: PathLengths) -> str:
     """'Network at stem.conv: 8.4 branches deep; …' in the words that fit the unit and the method."""
-    place = f"{facts.printable(record.model)} at {facts.printable(record.at)}"
+    model, at = facts.printable(record.model), facts.printable(record.at)
+    return say(f"{model} at {at}: {_headline(record)}", f"{model}，在 {at} 处：{_headline(record)}")
+
+
+def _headline(record: PathLengths) -> str:
     if record.method == "veit":
-        return f"{place}: path-norm mass by sampling (Veit et al. 2016); not additive, not to be compared with shares"
+        return say(
+            "path-norm mass by sampling (Veit et al. 2016); not additive, not to be compared with shares",
+            "抽样得到的路径范数质量（Veit et al. 2016）；不可相加，不能与占比比较",
+        )
     if _is_empty(record):
-        return f"{place}: no residual fork, so there is no branch to pass (unit layers counts layers)"
+        return say(
+            "no residual fork, so there is no branch to pass (unit layers counts layers)",
+            "没有残差分叉，所以没有分支可经过（--unit layers 按层计数）",
+        )
     if record.mean_length is None:
-        return f"{place}: no mean path length: the gradient is 0"
+        return say("no mean path length: the gradient is 0", "没有平均路径长度：梯度为 0")
     slack = _ROUNDING * _longest(record)
     if not -slack <= record.mean_length <= _longest(record) + slack:
-        return f"{place}: paths of opposite sign cancel, so their mean length ({_mean(record)}) says nothing"
+        return say(
+            f"paths of opposite sign cancel, so their mean length ({_mean(record)}) says nothing",
+            f"符号相反的路径相互抵消，所以它们的平均长度（{_mean(record)}）没有意义",
+        )
     depth = record.effective_depth
-    deep = "" if depth is None or record.unit == "branches" else f"; {units.number(depth, 3)} branches deep"
+    branches = units.number(depth, 3)
+    tells_depth = depth is not None and record.unit != "branches"
+    deep = say(f"; {branches} branches deep", f"；深 {branches} 个分支") if tells_depth else ""
     if record.unit == "branches":
-        passed = f"{_mean(record)} of {facts.counted(record.branches, 'branch', 'branches')}"
-        longest = "" if record.longest_path is None else f"; its longest path has {record.longest_path} layers"
-        return f"{place}: the gradient passes {passed} on average{longest}"
-    plain = "no residual fork; " if record.unit == "layers" and not record.branches else ""
+        most = record.longest_path
+        longest = "" if most is None else say(f"; its longest path has {most} layers", f"；最长的路径有 {most} 层")
+        whole = facts.counted(record.branches, "branch", "branches")
+        return say(
+            f"the gradient passes {_mean(record)} of {whole} on average{longest}",
+            f"梯度平均经过 {whole}中的 {_mean(record)} 个{longest}",
+        )
+    is_plain = record.unit == "layers" and not record.branches
+    plain = say("no residual fork; ", "没有残差分叉；") if is_plain else ""
     if len(record.lengths) == 1:
-        return f"{place}: {plain}every path passes {facts.counted(record.lengths[0], record.unit[:-1])}{deep}"
-    return f"{place}: {plain}the gradient passes {_mean(record)} {record.unit} on average{deep}"
+        length = facts.counted(record.lengths[0], record.unit[:-1])
+        return say(f"{plain}every path passes {length}{deep}", f"{plain}每条路径都经过 {length}{deep}")
+    return say(
+        f"{plain}the gradient passes {_mean(record)} {record.unit} on average{deep}",
+        f"{plain}梯度平均经过 {_mean(record)} {_measure(record)}{deep}",
+    )
+
+
+def _measure(record: PathLengths) -> str:
+    """'layers' or 'branches' behind a number."""
+    return say(record.unit, "个分支" if record.unit == "branches" else "层")
+
+
+def _unit(record: PathLengths) -> str:
+    """'layers' or 'branches' as a name."""
+    return say(record.unit, "分支" if record.unit == "branches" else "层")
 
 
 def _is_empty(record: PathLengths) -> bool:
@@ -110,30 +151,60 @@ def _mean(record: PathLengths) -> str:
 def paths_facts(record: PathLengths) -> Iterator[str]:
     """Quantiles, spread, shortest and longest path, the error of the sum."""
     if len(record.lengths) > 1 and any(record.norm_masses):
-        found = ", ".join(f"{100 * q:.0f} %: {record.quantile(q)}" for q in QUANTILES)
-        yield f"quantiles of the norm mass, in {record.unit}: {found}"
+        found = listed([f"{100 * q:.0f} %: {record.quantile(q)}" for q in QUANTILES])
+        yield say(
+            f"quantiles of the norm mass, in {record.unit}: {found}",
+            f"范数质量的分位数，单位为{_unit(record)}：{found}",
+        )
     if record.deviation is not None and record.deviation > _ROUNDING * _longest(record):
-        yield f"standard deviation of the length: {units.number(record.deviation, 3)}"
+        deviation = units.number(record.deviation, 3)
+        yield say(f"standard deviation of the length: {deviation}", f"长度的标准差：{deviation}")
     if record.shortest_path is not None and record.longest_path is not None:
-        yield f"shortest gradient path {facts.counted(record.shortest_path, 'layer')}, longest {record.longest_path}"
-    yield f"gradient norm {columns.log10_text(record.log10_gradient_norm)}"
+        shortest, longest = facts.counted(record.shortest_path, "layer"), record.longest_path
+        yield say(
+            f"shortest gradient path {shortest}, longest {longest}", f"最短的梯度路径 {shortest}，最长 {longest} 层"
+        )
+    norm = columns.log10_text(record.log10_gradient_norm)
+    yield say(f"gradient norm {norm}", f"梯度范数 {norm}")
     if record.relative_error is not None:
-        error = f"within {facts.ratio_text(record.relative_error, 2)}" if record.relative_error else "exactly"
-        yield f"the parts sum to autograd's own gradient {error}{_left(record)}"
+        yield _sum(record, record.relative_error)
     if record.samples:
-        yield f"{facts.counted(record.samples, 'path')} sampled for each length, seed {record.seed}"
+        samples = facts.counted(record.samples, "path")
+        yield say(
+            f"{samples} sampled for each length, seed {record.seed}",
+            f"每种长度抽样 {samples}，随机种子 {record.seed}",
+        )
+
+
+def _sum(record: PathLengths, error: float) -> str:
+    size = facts.ratio_text(error, 2)
+    near = say(f"within {size}", f"，误差在 {size} 以内") if error else say("exactly", "，完全相等")
+    return say(
+        f"the parts sum to autograd's own gradient {near}{_left(record)}",
+        f"各部分之和等于 autograd 自己的梯度{near}{_left(record)}",
+    )
 
 
 def _left(record: PathLengths) -> str:
-    return f" (tolerance {units.number(record.tolerance)} left out {record.dropped:,} parts)" if record.dropped else ""
+    if not record.dropped:
+        return ""
+    tolerance, parts = units.number(record.tolerance), f"{record.dropped:,}"
+    return say(f" (tolerance {tolerance} left out {parts} parts)", f"（容差 {tolerance} 略去了 {parts} 个部分）")
 
 
 def _title(record: PathLengths) -> str:
     if record.method == "veit":
-        return f"Path-norm mass by length in {record.unit}"
+        return say(f"Path-norm mass by length in {record.unit}", f"按长度（单位：{_unit(record)}）的路径范数质量")
     hidden = len(record.lengths) - sum(1 for length in record.lengths if _shown(length, bars(record)))
-    rest = f" ({hidden} lengths with less than {100 * LEAST_MASS:.2g} % each left out)" if hidden else ""
-    return f"Norm mass (bar) and signed share of the gradient by path length, in {record.unit}{rest}"
+    least = f"{100 * LEAST_MASS:.2g} %"
+    left = say(
+        f" ({hidden} lengths with less than {least} each left out)", f"（略去 {hidden} 种各不到 {least} 的长度）"
+    )
+    rest = left if hidden else ""
+    return say(
+        f"Norm mass (bar) and signed share of the gradient by path length, in {record.unit}{rest}",
+        f"按路径长度（单位：{_unit(record)}）的范数质量（条）和带符号的梯度占比{rest}",
+    )
 
 
 def _shown(length: int, shown: Sequence[Bar]) -> bool:
@@ -158,10 +229,10 @@ def bars(record: PathLengths) -> list[Bar]:
 def _bar_columns(record: PathLengths, bar_width: int = 0) -> tuple[Column[Bar], ...]:
     most = max((bar.mass for bar in bars(record)), default=0.0) or 1.0
     drawn = Column[Bar]("", lambda bar: "█" * round(bar.mass / most * bar_width), left=True)
-    share = Column[Bar]("share", lambda bar: facts.percent_text(bar.share))
+    share = Column[Bar]("share", lambda bar: facts.percent_text(bar.share), zh="占比")
     return (
-        Column[Bar](record.unit, lambda bar: bar.name, left=True),
-        Column[Bar]("norm mass", lambda bar: facts.percent_text(bar.mass)),
+        Column[Bar](record.unit, lambda bar: bar.name, left=True, zh=_unit(record)),
+        Column[Bar]("norm mass", lambda bar: facts.percent_text(bar.mass), zh="范数 质量"),
         *([share] if record.shares is not None else []),
         *([drawn] if bar_width else []),
     )
@@ -172,7 +243,11 @@ def _bar_lines(record: PathLengths, width: int) -> list[str]:
     return table(_bar_columns(record, room), bars(record), width)[0]
 
 
-_DEPTH_TITLE = "By depth: mean length and norm mass over the length in {unit} (darker: more), stem first"
+def _depth_title(record: PathLengths) -> str:
+    return say(
+        f"By depth: mean length and norm mass over the length in {record.unit} (darker: more), stem first",
+        f"随深度：平均长度，以及范数质量在长度（单位：{_unit(record)}）上的分布（越深越多），从首层开始",
+    )
 
 
 def _heat_lines(places: Sequence[PathsAt], width: int) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 from gradpath import units
 from gradpath.record import BACKWARD, Plan
 from gradpath.report._grid import wrap
+from gradpath.report._say import say
 from gradpath.report._sparkline import LEVELS, MOST_COLUMNS
 
 _WIDENED = 60
@@ -85,7 +86,8 @@ def step_lines(plan: Plan, width: int) -> list[str]:
     top = max(step.heights) if step.counted else max(plan.memory_bytes, *step.heights)
     low = always_bytes(plan) if always_bytes(plan) > _LARGE * top else 0
     line = "".join(_level(height - low, top - low) for height in step.heights)
-    peak = f"^ peak {units.memory(max(step.heights))}"
+    highest = units.memory(max(step.heights))
+    peak = say(f"^ peak {highest}", f"^ 峰值 {highest}")
     column = step.peak if step.peak + len(peak) <= width - 2 else None
     mark = " " * step.peak + peak if column is not None else f"{peak[2:]} ^".rjust(step.peak + 1)
     return [*wrap(_title(plan, step, low, top), width, indent="  "), f"  {line}", f"  {_ruler(step)}", f"  {mark}"]
@@ -107,11 +109,18 @@ def always_bytes(plan: Plan) -> int:
 
 
 def _title(plan: Plan, step: Step, low: int, top: int) -> str:
-    bottom = f"{units.memory(low)}, parameters and their like," if low else "0"
+    least, most, moves = units.memory(low), units.memory(top), f"{step.moves:,}"
+    bottom = say(f"{least}, parameters and their like,", f"{least}（参数等）") if low else say("0", "0 ")
     if step.counted:
-        return f"Memory over the step, everything kept, added up from its layers (from {bottom} to {units.memory(top)})"
-    full = f"the budget, {units.memory(top)}" if top == plan.memory_bytes else units.memory(top)
-    return f"Memory over the step's {step.moves:,} moves (scale from {bottom} to {full})"
+        return say(
+            f"Memory over the step, everything kept, added up from its layers (from {bottom} to {most})",
+            f"一步之内的内存，全部保留，由各层相加（从 {bottom}到 {most}）",
+        )
+    full = say(f"the budget, {most}", f"预算 {most}") if top == plan.memory_bytes else say(most, f" {most}")
+    return say(
+        f"Memory over the step's {moves} moves (scale from {bottom} to {full})",
+        f"一步的 {moves} 个动作中的内存（刻度从 {bottom}到{full}）",
+    )
 
 
 def _level(size: int, top: int) -> str:

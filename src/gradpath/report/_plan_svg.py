@@ -1,4 +1,4 @@
-"""A plan as a standalone SVG, and as one HTML file around it: light and dark, no script, nothing to load."""
+"""A plan as a standalone SVG: light and dark, no script, nothing to load."""
 
 from __future__ import annotations
 
@@ -42,25 +42,20 @@ rect.all{fill:var(--ink);stroke:var(--page);stroke-width:1.5}
 Box = tuple[float, float, float, float]
 
 
-def plan_svg(plan: Plan, theme: str = "auto", *, titled: bool = True) -> str:
-    """Both panels. `theme` is 'light', 'dark' or 'auto' for the reader's own setting; without `titled` the headline is
-    left to the page around it."""
-    up = 0 if titled else _STEP[1] - 42
-    parts = []
-    if titled:
-        parts.append(element("rect", class_="page", x=0, y=0, width=WIDTH, height=HEIGHT))
-        lines = textwrap.wrap(words.headline(plan), _TITLE_CHARACTERS)[:2]
-        parts += [text(20, 30 + 22 * i, line, "title") for i, line in enumerate(lines)]
-    parts += _panels(plan)
+def plan_svg(plan: Plan, theme: str = "auto") -> str:
+    """Both panels below the headline. `theme` is 'light', 'dark' or 'auto' for the reader's own setting."""
+    lines = textwrap.wrap(words.headline(plan), _TITLE_CHARACTERS)[:2]
     return "<svg" + element(
         "svg",
         element("title", words.headline(plan)),
         element("style", style(theme, _RULES)),
-        *parts,
+        element("rect", class_="page", x=0, y=0, width=WIDTH, height=HEIGHT),
+        *(text(20, 30 + 22 * i, line, "title") for i, line in enumerate(lines)),
+        *_panels(plan),
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 {up} {WIDTH} {HEIGHT - up}",
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
         width=WIDTH,
-        height=HEIGHT - up,
+        height=HEIGHT,
         role="img",
     ).removeprefix("<svg")
 

@@ -13,6 +13,7 @@ from gradpath.report._columns import Column
 from gradpath.report._grid import table, wrap
 from gradpath.report._markdown import markdown_table, plain
 from gradpath.report._plan_steps import step_lines
+from gradpath.report._say import say
 
 T = TypeVar("T")
 _SPARKLINE_WIDTH = 80
@@ -25,11 +26,15 @@ def plan_text(plan: Plan, width: int = 80, *, layers: bool = False, found: str =
     lines += ["", *_rows(_bytes_columns(plan), words.bytes_by_kind(plan), width)]
     lines += _part(step_lines(plan, width))
     if plan.segments:
-        lines += _part(_titled(words.RUNS_TITLE, words.RUN_COLUMNS, words.runs(plan), width))
-        lines += _part(_titled(words.CURVE_TITLE, words.CURVE_COLUMNS, words.points(plan), width))
+        lines += _part(_titled(words.runs_title(), words.RUN_COLUMNS, words.runs(plan), width))
+        lines += _part(_titled(words.curve_title(), words.CURVE_COLUMNS, words.points(plan), width))
     lines += _part(_layer_lines(plan, width, layers))
-    lines += _part([line for why in words.left_alone(plan) for line in wrap(f"left alone: {why}", width, indent="  ")])
+    lines += _part([line for why in words.left_alone(plan) for line in wrap(_alone(why), width, indent="  ")])
     return "\n".join(lines) + "\n"
+
+
+def _alone(why: str) -> str:
+    return say(f"left alone: {why}", f"未做规划：{why}")
 
 
 def _bytes_columns(plan: Plan) -> tuple[Column[words.Bytes], ...]:
@@ -58,7 +63,7 @@ def _layer_lines(plan: Plan, width: int, every: bool) -> list[str]:
 
 
 def _layers_title(every: bool) -> str:
-    return layer_words.ALL_LAYERS_TITLE if every else layer_words.LAYERS_TITLE
+    return layer_words.layers_title(every)
 
 
 def _layer_columns(rows: Sequence[layer_words.LayerRow]) -> list[Column[layer_words.LayerRow]]:
@@ -75,10 +80,10 @@ def plan_markdown(plan: Plan, *, layers: bool = False) -> str:
     if step := step_lines(plan, _SPARKLINE_WIDTH):
         parts.append("```text\n" + "\n".join(_facts.printable(line) for line in step) + "\n```")
     if plan.segments:
-        parts += [words.RUNS_TITLE + ":", markdown_table(words.RUN_COLUMNS, words.runs(plan))]
-        parts += [words.CURVE_TITLE + ":", markdown_table(words.CURVE_COLUMNS, words.points(plan))]
+        parts += [words.runs_title() + ":", markdown_table(words.RUN_COLUMNS, words.runs(plan))]
+        parts += [words.curve_title() + ":", markdown_table(words.CURVE_COLUMNS, words.points(plan))]
     shown, rest = layer_words.layer_rows(plan, layers)
     if shown:
         parts += [_layers_title(layers) + ":", markdown_table(_layer_columns(shown), shown), plain(rest)]
-    parts.append("\n".join(f"- left alone: {plain(why)}" for why in words.left_alone(plan)))
+    parts.append("\n".join(f"- {plain(_alone(why))}" for why in words.left_alone(plan)))
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -18,15 +18,17 @@ from gradpath.report._torch_names import MODULES, OPERATIONS, PARAMETERS
 
 _SCOPES = frozenset(
     "scope scope_a scope_b at where only_a only_b modules_not_called layers_without_gradient "
-    "parameters_without_gradient calls.name parameters.name".split()
+    "parameters_without_gradient calls.name parameters.name plan.blocks layers.name".split()
 )
 """Fields that hold modules' dotted names, alone or in lists; with a table's name where the field's alone says less."""
-_CLASSES = frozenset({"module", "block"})
+_CLASSES = frozenset({"module", "block", "layers.kind"})
 _OPERATIONS = frozenset({"operation", "operations"})
+_BLOCKS = frozenset({"costs.label"})
+"""'Class+Class shapes → shapes'."""
 _MADE_BY = frozenset({"forks.name", "nonlinearities.name", "consumer", "sources", "consumers", "opaque"})
 """'scope: Operation'."""
-_NETS = frozenset({"model", "name_a", "name_b", "run.name", "data.name", "weights", "file"})
-_LEFT_OUT = frozenset({"notes", "line", "text"})
+_NETS = frozenset({"model", "name_a", "name_b", "run.name", "data.name", "plan.name", "weights", "file"})
+_LEFT_OUT = frozenset({"notes", "line", "text", "left_alone"})
 _SAID = frozenset({"sentence", "evidence", "remedy", "change", "statistics.name", "cures", "reason"})
 """Our own sentences: names in them are replaced."""
 _PATH = re.compile(r"""[^\s'"(]*[/\\][^\s'"(]*\.\w+(?::\d+)?|[\w.-]+\.py(?::\d+)?""")
@@ -82,6 +84,8 @@ class Redaction:
                     self._parts.setdefault(part, _letters(len(self._parts)))
         if kind == "class" and text not in MODULES:
             self._classes.setdefault(text, f"Module{_letters(len(self._classes)).upper()}")
+        for name in text.partition(" ")[0].split("+") if kind == "blocks" else ():
+            self._note("module", name)
         if kind == "operation" or operation:
             name = operation or text
             if name not in OPERATIONS:
@@ -107,6 +111,9 @@ class Redaction:
             return None if field.endswith("line") else ""
         if kind == "scope":
             return self._scope(text)
+        if kind == "blocks":
+            made, space, shapes = text.partition(" ")
+            return "+".join(self._classes.get(name, name) for name in made.split("+")) + space + shapes
         if kind == "made by":
             scope, operation = _made_by(text)
             new = self._operations.get(operation, operation)
@@ -126,7 +133,7 @@ class Redaction:
 
 _NAMES = re.compile(r"\w+")
 _DOTTED = re.compile(r"\w+(?:\.\w+)+\Z")
-_JOINED = re.compile(r"\w*(?:\.\w+)*(?: \(call \d+\))?(?:(?:, | and | to )\w+(?:\.\w+)*(?: \(call \d+\))?)*\Z")
+_JOINED = re.compile(r"\w*(?:\.\w+)*(?: \(call \d+\))?(?:(?:, | and | to |\+)\w+(?:\.\w+)*(?: \(call \d+\))?)*\Z")
 
 
 def _plain(text: str) -> bool:
@@ -155,9 +162,12 @@ def _letters(i: int) -> str:
     return text
 
 
+_FACTS_KEPT = ("cause", "format", "kind", "unit", "what")
+"""Facts that are a choice of ours, not a name of the model's."""
 _KINDS = (
     ("scope", _SCOPES),
     ("class", _CLASSES),
+    ("blocks", _BLOCKS),
     ("operation", _OPERATIONS),
     ("made by", _MADE_BY),
     ("net", _NETS),
@@ -168,7 +178,9 @@ _KINDS = (
 
 def _kind(field: str) -> str:
     """What a field holds, by its own name or by 'table.name'; '' for what is kept (kinds, shapes, devices)."""
-    name = field.rpartition(".")[2]
+    table, _, name = field.rpartition(".")
+    if table == "facts":
+        return "" if name in _FACTS_KEPT else "said"
     return next((kind for kind, fields in _KINDS if name in fields or field in fields), "")
 
 

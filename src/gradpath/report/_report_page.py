@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradpath.errors import UserError
-from gradpath.record import TOLERANCE_DECADES, Record, WatchLog, WhatIf
+from gradpath.record import TOLERANCE_DECADES, Flow, Record, WatchLog, WhatIf
 from gradpath.report._definitions import DEFINITIONS
 from gradpath.report._entries import Entries, Shown
-from gradpath.report._facts import printable
+from gradpath.report._facts import counted, printable
 from gradpath.report._markup import Markup, element, joined
 from gradpath.report._redact import Redaction
+from gradpath.report._say import chosen
 from gradpath.report._spoken import Spoken
 from gradpath.report._webpage import webpage
 
-_WITHOUT_SCRIPT = "The drawings on this page need JavaScript; the records are inside this file, as JSON."
+_WITHOUT_SCRIPT = {
+    "en": "The drawings on this page need JavaScript; the records are inside this file, as JSON.",
+    "zh": "本页的图需要 JavaScript；记录以 JSON 的形式存于本文件之内。",
+}
 
 
 def report_page(
@@ -36,25 +40,45 @@ def report_page(
 
     if not records:
         raise UserError("a report shows records: there is none to show")
-    titles = distinct([printable(name) for name in [*names, *map(_name, records[len(names) :])]])
+    titles = distinct([printable(name) for name in [*names, *_own_names(records)[len(names) :]]])
     if redact:
         redaction = Redaction(records)
         records, titles = [redaction.of(record) for record in records], distinct(["record"] * len(records))
+    language = language or chosen()
     entries = Entries(tolerance)
     for record, name in zip(records, titles, strict=True):
         entries.add(record, name)
     entries.side_by_side(records, titles)
-    title = entries.said[0]["headline"]
+    said = entries.in_language(language)
+    title = said[0]["headline"]
     data = {
-        "data": {"version": __version__, "title": title, "definitions": DEFINITIONS, "spoken": entries.said},
+        "data": {
+            "version": __version__,
+            "title": title,
+            "definitions": DEFINITIONS,
+            "spoken": entries.said,
+            "chinese": entries.chinese,
+        },
         "records": entries.records,
     }
-    return webpage("report", title=title, data=data, static=_static(entries.said), language=language)
+    return webpage("report", title=title, data=data, static=_static(said, language), language=language)
 
 
 def distinct(names: Sequence[str]) -> list[str]:
     """Names that tell records apart: a number after those that are there twice."""
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _own_names(records: Sequence[Shown]) -> list[str]:
+    """Each record's name; flows of one name by their depth too, where that tells them apart."""
+    names = [_name(record) for record in records]
+    told = [
+        f"{name}, {counted(sum(layer.weighted for layer in record.layers), 'layer')}"
+        if isinstance(record, Flow) and names.count(name) > 1
+        else name
+        for name, record in zip(names, records, strict=True)
+    ]
+    return [deep if told.count(deep) == 1 else name for name, deep in zip(names, told, strict=True)]
 
 
 def _name(record: Shown) -> str:
@@ -65,14 +89,14 @@ def _name(record: Shown) -> str:
     return str(getattr(record, "model", "") or getattr(record, "name", "") or type(record).__name__)
 
 
-def _static(said: Sequence[Spoken]) -> Markup:
+def _static(said: Sequence[Spoken], language: str | None) -> Markup:
     first, *others = said
     return element(
         "main",
         element("h1", first["headline"]),
         _said(first),
         *(joined(element("h2", f"{one['name']}: {one['headline']}"), _said(one)) for one in others),
-        element("p", _WITHOUT_SCRIPT),
+        element("p", _WITHOUT_SCRIPT["zh" if language == "zh" else "en"]),
     )
 
 

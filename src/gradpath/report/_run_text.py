@@ -15,6 +15,7 @@ from gradpath.report._columns import Column
 from gradpath.report._grid import shorten, table, wrap
 from gradpath.report._headline import flow_headline
 from gradpath.report._plan_words import plan_line
+from gradpath.report._say import listed, say
 
 _MOST_ROWS = 24
 """Epochs that a table shows; of more, every so many."""
@@ -24,35 +25,48 @@ _NAMED = 3
 
 def run_text(run: RunRecord, width: int = 80) -> str:
     """One trained net: what it was, its epochs, what it gets right, its gradient before training."""
-    lines = wrap(f"{facts.label(run)}: {run_headline(run)}", width)
-    lines += wrap(
-        f"{units.count(run.parameters)} parameters, {units.count(run.macs)} MACs an image; "
-        f"{facts.recipe_prefix(run)}batch {run.recipe.batch_size}, {facts.learning_rate_text(run)}, "
-        f"{run.recipe.schedule}, seed {run.seed}, {facts.counted(run.steps, 'step')} in {run.execution.precision}"
-        f"{_blocks(run)}",
-        width,
-    )
+    lines = wrap(say(f"{facts.label(run)}: {run_headline(run)}", f"{facts.label(run)}：{run_headline(run)}"), width)
+    lines += wrap(_setting(run), width)
     for note in run.notes:
         lines += wrap(f"- {facts.printable(note)}", width, indent="  ")
     if run.plan is not None:
-        lines += wrap(f"trained by a plan: {plan_line(run.plan)}", width)
+        lines += wrap(say("trained by a plan: ", "按规划训练：") + plan_line(run.plan), width)
     if run.epochs:
         lines += ["", *epoch_table(run, width)]
     if run.test is not None:
         lines += ["", *(line for told in class_lines(run.test) for line in wrap(told, width, indent="  "))]
     if run.gradient is not None:
-        lines += ["", *wrap(f"At initialisation: {flow_headline(run.gradient.initial)}", width)]
-        if run.gradient.final is not None:
-            lines += wrap(f"After training: {flow_headline(run.gradient.final)}", width)
+        lines += ["", *(line for fact in gradient_facts(run) for line in wrap(fact, width))]
     if run.weights is not None:
-        lines += ["", *wrap(f"weights: {facts.printable(run.weights)}", width)]
+        lines += ["", *wrap(say("weights: ", "权重：") + facts.printable(run.weights), width)]
     return "\n".join(lines) + "\n"
+
+
+def _setting(run: RunRecord) -> str:
+    parameters, macs, recipe = units.count(run.parameters), units.count(run.macs), run.recipe
+    rate, steps, precision = facts.learning_rate_text(run), facts.counted(run.steps, "step"), run.execution.precision
+    return say(
+        f"{parameters} parameters, {macs} MACs an image; {facts.recipe_prefix(run)}batch {recipe.batch_size}, {rate}, "
+        f"{recipe.schedule}, seed {run.seed}, {steps} in {precision}{_blocks(run)}",
+        f"{parameters} 个参数，每张图像 {macs} MACs；{facts.recipe_prefix(run)}批次 {recipe.batch_size}，{rate}，"
+        f"{recipe.schedule}，随机种子 {run.seed}，{steps}，{precision}{_blocks(run)}",
+    )
+
+
+def gradient_facts(run: RunRecord) -> list[str]:
+    """The gradient before and after training, a sentence each."""
+    if run.gradient is None:
+        return []
+    told = [say("At initialisation: ", "初始化时：") + flow_headline(run.gradient.initial)]
+    if run.gradient.final is not None:
+        told.append(say("After training: ", "训练后：") + flow_headline(run.gradient.final))
+    return told
 
 
 def _blocks(run: RunRecord) -> str:
     """What its blocks ran on, where that is not plain torch."""
     used = run.execution.backend
-    return "" if used == "reference" else f" on fused blocks ({used})"
+    return "" if used == "reference" else say(f" on fused blocks ({used})", f"，融合块（{used}）")
 
 
 def run_headline(run: RunRecord) -> str:
@@ -61,33 +75,43 @@ def run_headline(run: RunRecord) -> str:
     if facts.diverged(run):
         return facts.divergence_place(run)
     if epoch is None:
-        return "no epoch finished"
+        return say("no epoch finished", "没有完成任何一轮")
     if run.test is not None:
-        return f"{right_of(run.test)}, by the weights of {_whose(run)}"
-    stopped = ", interrupted" if run.interrupted else ""
-    after = f"after {facts.epochs_text(len(run.epochs))}{stopped} (training loss {facts.loss_text(epoch.train_loss)})"
+        right, whose = right_of(run.test), _whose(run)
+        return say(f"{right}, by the weights of {whose}", f"{right}，用的是{whose}的权重")
+    stopped = say(", interrupted", "（中断）") if run.interrupted else ""
+    epochs, loss = facts.epochs_text(len(run.epochs)), facts.loss_text(epoch.train_loss)
+    after = say(f"after {epochs}{stopped} (training loss {loss})", f"{epochs}之后{stopped}（训练损失 {loss}）")
     if epoch.test_accuracy is not None:
-        return f"{units.percent(epoch.test_accuracy)} of the test images right {after}"
+        right = units.percent(epoch.test_accuracy)
+        return say(f"{right} of the test images right {after}", f"{after}答对 {right} 的测试图像")
     if epoch.validation_accuracy is not None:
-        return f"{units.percent(epoch.validation_accuracy)} of the images held out right {after}; not tested"
-    return f"{units.percent(epoch.train_accuracy)} of the training images right {after}; not tested"
+        right = units.percent(epoch.validation_accuracy)
+        return say(
+            f"{right} of the images held out right {after}; not tested", f"{after}答对 {right} 的留出图像；未测试"
+        )
+    right = units.percent(epoch.train_accuracy)
+    return say(f"{right} of the training images right {after}; not tested", f"{after}答对 {right} 的训练图像；未测试")
 
 
 def _whose(run: RunRecord) -> str:
     count = len(run.epochs)
     if run.best_epoch is None:
-        return f"the last of {facts.epochs_text(count)}"
-    return f"epoch {run.best_epoch} of {count}, the best on {run.data.validation_images:,} images held out of training"
+        return say(f"the last of {facts.epochs_text(count)}", f"{facts.epochs_text(count)}中最后一轮")
+    best, held = run.best_epoch, f"{run.data.validation_images:,}"
+    return say(
+        f"epoch {best} of {count}, the best on {held} images held out of training",
+        f"第 {best} 轮（共 {count} 轮，在留出的 {held} 张图像上最好）",
+    )
 
 
 def right_of(test: Evaluation) -> str:
     """'91.2 % of 500 test images right (standard error 1.3 %)'."""
     expected = (test.right + 1) / (test.images + 2)  # keeps the error above 0 where all of few are right
     error = math.sqrt(expected * (1 - expected) / test.images)
-    return (
-        f"{units.percent(test.accuracy)} of {facts.counted(test.images, f'{test.part} image')} right "
-        f"(standard error {units.percent(error)})"
-    )
+    right, images = units.percent(test.accuracy), facts.counted(test.images, f"{test.part} image")
+    spread = units.percent(error)
+    return say(f"{right} of {images} right (standard error {spread})", f"{images}中答对 {right}（标准误 {spread}）")
 
 
 def epoch_table(run: RunRecord, width: int) -> list[str]:
@@ -106,22 +130,29 @@ def class_lines(test: Evaluation) -> list[str]:
     """The classes that are hardest, and what is most often confused: a line each."""
     known = [(a, name) for a, name in zip(test.class_accuracies, test.classes, strict=True) if a is not None]
     worst = sorted(known)[:_NAMED]
-    of_classes = ", ".join(f"{facts.printable(name)} {units.percent(accuracy)}" for accuracy, name in worst)
-    begin = "by class: " if len(known) <= _NAMED else "hardest classes: "
+    of_classes = listed([f"{facts.printable(name)} {units.percent(accuracy)}" for accuracy, name in worst])
+    few = len(known) <= _NAMED
+    begin = say("by class: ", "各类别：") if few else say("hardest classes: ", "最难的类别：")
     lines = [begin + of_classes]
     if test.right < test.images and test.confusion:
         found = test.mistakes()[:_NAMED]
-        told = (f"{facts.printable(true)} called {facts.printable(called)} ({count})" for true, called, count in found)
-        lines.append(f"most often confused: {', '.join(told)}")
+        told = listed(
+            [_mistake(facts.printable(true), facts.printable(called), count) for true, called, count in found]
+        )
+        lines.append(say(f"most often confused: {told}", f"最常混淆：{told}"))
     return lines
 
 
+def _mistake(true: str, called: str, count: int) -> str:
+    return say(f"{true} called {called} ({count})", f"{true} 认成 {called}（{count}）")
+
+
 CLASS_COLUMNS: tuple[Column[tuple[str, int, int]], ...] = (
-    Column("class", lambda c: facts.printable(c[0]), "class", left=True),
-    Column("images", lambda c: f"{c[1]:,}", "images", lambda c: c[1]),
-    Column("right", lambda c: f"{c[2]:,}", "right", lambda c: c[2]),
+    Column("class", lambda c: facts.printable(c[0]), "class", left=True, zh="类别"),
+    Column("images", lambda c: f"{c[1]:,}", "images", lambda c: c[1], zh="图像"),
+    Column("right", lambda c: f"{c[2]:,}", "right", lambda c: c[2], zh="答对"),
     Column("accuracy", lambda c: units.percent(c[2] / c[1] if c[1] else None), "accuracy",
-           lambda c: c[2] / c[1] if c[1] else None),
+           lambda c: c[2] / c[1] if c[1] else None, zh="准确率"),
 )  # fmt: skip
 
 
@@ -132,8 +163,15 @@ def class_rows(test: Evaluation) -> list[tuple[str, int, int]]:
 
 def evaluation_text(test: Evaluation, width: int = 80) -> str:
     """What was right, each class, and what was called what."""
-    lines = wrap(f"{facts.printable(test.name)} on {facts.printable(test.data)}: {right_of(test)}", width)
-    lines += wrap(f"mean over the classes {units.percent(test.balanced_accuracy)}; computed in {test.precision}", width)
+    name, data, mean = facts.printable(test.name), facts.printable(test.data), units.percent(test.balanced_accuracy)
+    lines = wrap(say(f"{name} on {data}: {right_of(test)}", f"{name}，{data}：{right_of(test)}"), width)
+    lines += wrap(
+        say(
+            f"mean over the classes {mean}; computed in {test.precision}",
+            f"各类别的平均 {mean}；以 {test.precision} 计算",
+        ),
+        width,
+    )
     lines += ["", *table(CLASS_COLUMNS, class_rows(test), width)[0]]
     return "\n".join([*lines, *_confusion_lines(test, width)]) + "\n"
 
@@ -141,14 +179,31 @@ def evaluation_text(test: Evaluation, width: int = 80) -> str:
 def _confusion_lines(test: Evaluation, width: int) -> list[str]:
     """The matrix where it fits the width, else the most frequent mistakes."""
     if not test.confusion:
-        return ["", *wrap(f"{len(test.classes)} classes: too many to show what was called what", width)]
+        return ["", *wrap(_too_many(len(test.classes)), width)]
     matrix = _matrix(test, width)
     if matrix is not None:
-        return ["", *wrap("true class by row, what it was called by column", width), "", *matrix]
+        return [
+            "",
+            *wrap(say("true class by row, what it was called by column", "行是真实类别，列是认成的类别"), width),
+            "",
+            *matrix,
+        ]
     mistakes = test.mistakes()[:20]
-    told = [f"{facts.printable(true)} called {facts.printable(called)}: {count}" for true, called, count in mistakes]
-    begin = wrap("most often confused (a wider terminal may show the whole matrix):", width)
+    told = [_mistake(facts.printable(true), facts.printable(called), count) for true, called, count in mistakes]
+    begin = wrap(
+        say(
+            "most often confused (a wider terminal may show the whole matrix):",
+            "最常混淆的（更宽的终端可显示整个矩阵）：",
+        ),
+        width,
+    )
     return ["", *begin, *(part for line in told for part in wrap(f"  {line}", width, indent="    "))]
+
+
+def _too_many(classes: int) -> str:
+    return say(
+        f"{classes} classes: too many to show what was called what", f"{classes} 个类别：太多，无法显示什么认成了什么"
+    )
 
 
 def _matrix(test: Evaluation, width: int) -> list[str] | None:
@@ -173,29 +228,38 @@ def _matrix(test: Evaluation, width: int) -> list[str] | None:
 
 
 SEED_COLUMNS: tuple[Column[SeedRun], ...] = (
-    Column("seed", lambda r: str(r.seed), "seed", lambda r: r.seed),
-    Column("epochs", lambda r: str(r.epochs), "epochs", lambda r: r.epochs, keep=4),
+    Column("seed", lambda r: str(r.seed), "seed", lambda r: r.seed, zh="种子"),
+    Column("epochs", lambda r: str(r.epochs), "epochs", lambda r: r.epochs, keep=4, zh="轮"),
     Column("best", lambda r: "-" if r.best_epoch is None else str(r.best_epoch), "best_epoch", lambda r: r.best_epoch,
-           keep=5),
-    Column("train loss", lambda r: facts.loss_text(r.train_loss, 3), "train_loss_nats", lambda r: r.train_loss),
+           keep=5, zh="最好"),
+    Column("train loss", lambda r: facts.loss_text(r.train_loss, 3), "train_loss_nats", lambda r: r.train_loss,
+           zh="训练 损失"),
     Column("valid. acc.", lambda r: units.percent(r.validation_accuracy), "validation_accuracy",
-           lambda r: r.validation_accuracy),
-    Column("test acc.", lambda r: units.percent(r.test_accuracy), "test_accuracy", lambda r: r.test_accuracy),
-    Column("time", lambda r: units.seconds(r.seconds), "seconds", lambda r: r.seconds, keep=3),
-    Column("", lambda r: "" if r.diverged_at_step is None else f"diverged at step {r.diverged_at_step}",
+           lambda r: r.validation_accuracy, zh="验证 准确率"),
+    Column("test acc.", lambda r: units.percent(r.test_accuracy), "test_accuracy", lambda r: r.test_accuracy,
+           zh="测试 准确率"),
+    Column("time", lambda r: units.seconds(r.seconds), "seconds", lambda r: r.seconds, keep=3, zh="用时"),
+    Column("", lambda r: "" if r.diverged_at_step is None else _diverged(r.diverged_at_step),
            "diverged_at_step", lambda r: r.diverged_at_step, keep=2, left=True),
 )  # fmt: skip
+
+
+def _diverged(step: int) -> str:
+    return say(f"diverged at step {step}", f"在第 {step} 步发散")
 
 
 def seeds_headline(seeds: Seeds) -> str:
     """'residual 20: test accuracy 91.2 % ± 0.8 % over 5 seeds'."""
     tested = [run.test_accuracy for run in seeds.runs]
     known = sum(value is not None for value in tested)
-    told = (
-        f"test accuracy {_spread(tested)} over {facts.counted(known, 'seed')}" if known else "no run came to its test"
-    )
-    missing = f"; {known} of {seeds.asked} done" if known < seeds.asked else ""
-    return f"{facts.printable(seeds.name)}: {told}{missing}{', interrupted' if seeds.interrupted else ''}"
+    runs, spread = facts.counted(known, "seed"), _spread(tested)
+    none = say("no run came to its test", "没有一次运行到达测试")
+    told = say(f"test accuracy {spread} over {runs}", f"{runs}的测试准确率 {spread}") if known else none
+    done = say(f"; {known} of {seeds.asked} done", f"；完成了 {seeds.asked} 次中的 {known} 次")
+    missing = done if known < seeds.asked else ""
+    stopped = say(", interrupted", "，中断") if seeds.interrupted else ""
+    name = facts.printable(seeds.name)
+    return say(f"{name}: {told}{missing}{stopped}", f"{name}：{told}{missing}{stopped}")
 
 
 def _spread(values: Sequence[float | None]) -> str:
@@ -209,8 +273,12 @@ def seeds_text(seeds: Seeds, width: int = 80) -> str:
     kept = [c for c in SEED_COLUMNS if c.head or any(run.diverged_at_step is not None for run in seeds.runs)]
     lines += table(kept, seeds.runs, width)[0]
     validated = _spread([run.validation_accuracy for run in seeds.runs])
-    lines += ["", *wrap(
-        f"mean ± standard deviation (n - 1): test {_spread([run.test_accuracy for run in seeds.runs])}, validation "
-        f"{validated}. Another seed means other initial weights, another order of the images and other images held "
-        "out to validate; the test images are the same.", width)]  # fmt: skip
+    tested = _spread([run.test_accuracy for run in seeds.runs])
+    told = say(
+        f"mean ± standard deviation (n - 1): test {tested}, validation {validated}. Another seed means other initial "
+        "weights, another order of the images and other images held out to validate; the test images are the same.",
+        f"平均 ± 标准差（n - 1）：测试 {tested}，验证 {validated}。换一个随机种子，就是换初始权重、换图像的顺序、换留出"
+        "验证的图像；测试图像不变。",
+    )
+    lines += ["", *wrap(told, width)]
     return "\n".join(lines) + "\n"

@@ -26,7 +26,7 @@ class RunRow:
 
 def runs_page(title: str, rows: Sequence[RunRow]) -> str:
     """The whole page."""
-    head = page_head(title, POLICY, asset("page.css"))
+    head = page_head(title, POLICY, asset("report.css"))
     found = element("ul", *map(_row, rows), class_="runs") if rows else element("p", "No run was found here.")
     body = element("main", element("p", "gradpath view", class_="brand"), element("h1", title), found)
     return f"<!doctype html>\n{element('html', head, element('body', body), lang='en')}\n"

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from gradpath.record import Layer
 from gradpath.report._columns import log10_text
 from gradpath.report._grid import wrap
+from gradpath.report._say import say
 
 LEVELS = "▁▂▃▄▅▆▇█"
 ZERO, BROKEN, UNREACHED = "0", "!", "-"
-_MEANING = {ZERO: "exactly 0", BROKEN: "not finite", UNREACHED: "no gradient"}
+_MEANING = {ZERO: ("exactly 0", "恰为 0"), BROKEN: ("not finite", "非有限"), UNREACHED: ("no gradient", "无梯度")}
 LEAST_DECADES = 1.0
 """The scale covers at least this much, so that a flat profile looks flat."""
 MOST_COLUMNS = 100
@@ -33,13 +34,15 @@ def sparkline(layers: Sequence[Layer], width: int) -> list[str]:
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     line = "".join(value if isinstance(value, str) else _level(value, low, high) for value in values)
     rows = [line, _ruler([group[0].resolution for group in groups], width - 2)]
-    legend = "".join(f", {sign} {meaning}" for sign, meaning in _MEANING.items() if sign in line)
-    title = f"Gradient RMS, stem to head ({_scale(low, high) if finite else 'no finite value'}{legend})"
+    legend = "".join(f"{say(', ', '，')}{sign} {say(*meaning)}" for sign, meaning in _MEANING.items() if sign in line)
+    scale = _scale(low, high) if finite else say("no finite value", "没有有限值")
+    title = say(f"Gradient RMS, stem to head ({scale}{legend})", f"梯度均方根，从首层到头部（{scale}{legend}）")
     return [*wrap(title, width, indent="  "), *(f"  {row}" for row in rows if row)]
 
 
 def _scale(low: float, high: float) -> str:
-    return f"{log10_text(low, 2)} to {log10_text(high, 2)}, log scale"
+    least, most = log10_text(low, 2), log10_text(high, 2)
+    return say(f"{least} to {most}, log scale", f"{least} 到 {most}，对数刻度")
 
 
 def _value(values: Sequence[float | None]) -> float | str:

@@ -10,6 +10,7 @@ from gradpath.record import Comparison, Flow, FlowDiff, PathLengths, Plan, Recor
 from gradpath.report import _advice as advice
 from gradpath.report import _diff_text as diff_words
 from gradpath.report import _facts as facts
+from gradpath.report import _findings_words as findings_words
 from gradpath.report import _flow_text as flow_words
 from gradpath.report import _measured as measured
 from gradpath.report import _paths_text as paths_words
@@ -18,6 +19,7 @@ from gradpath.report import _text as text
 from gradpath.report import _verdict as verdict
 from gradpath.report import _watched as watched
 from gradpath.report._headline import flow_headline, headline
+from gradpath.report._say import say
 
 Spoken = dict[str, Any]
 """The page's `Spoken` (web/src/report/data.ts)."""
@@ -55,9 +57,9 @@ def headline_of(record: Record | WatchLog) -> str:
 
 def _flow(flow: Flow) -> Spoken:
     worst, others = flow.findings[:1], flow.findings[1:]
-    details = [list(pair) for finding in worst for pair in flow_words.details(flow)]
-    also = [["also", flow_words.finding_title(other)] for other in others]
-    net = [["net", flow_headline(flow)]] if worst else []
+    details = [[flow_words.label(what), text] for _ in worst for what, text in flow_words.details(flow)]
+    also = [[flow_words.label("also"), flow_words.finding_title(other)] for other in others]
+    net = [[flow_words.label("net"), flow_headline(flow)]] if worst else []
     return {
         "headline": flow_words.verdict(flow),
         "details": details + also + net,
@@ -76,27 +78,36 @@ def _diff(record: FlowDiff) -> Spoken:
 
 
 def _whatif(record: WhatIf) -> Spoken:
-    return {"headline": record.sentence[:1].upper() + record.sentence[1:], "facts": list(record.notes)}
+    return {"headline": _capital(findings_words.change_told(record)), "facts": list(record.notes)}
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _plan(plan: Plan) -> Spoken:
-    alone = [f"left alone: {why}" for why in plan_words.left_alone(plan)]
+    alone = [say(f"left alone: {why}", f"未做规划：{why}") for why in plan_words.left_alone(plan)]
     return {"headline": plan_words.headline(plan), "facts": [*plan_words.facts(plan), *alone]}
 
 
 def _run(run: RunRecord) -> Spoken:
     return {
         "headline": text.run_headline(run),
-        "details": [["net", facts.label(run)], *([["plan", plan_words.plan_line(run.plan)]] if run.plan else [])],
+        "details": _net_and_plan(run),
         "facts": measured.gradient_facts(run),
         "measured": measured.run_pairs(run),
     }
 
 
+def _net_and_plan(run: RunRecord) -> list[list[str]]:
+    plan = [[flow_words.label("plan"), plan_words.plan_line(run.plan)]] if run.plan else []
+    return [[flow_words.label("net"), facts.label(run)], *plan]
+
+
 def _comparison(record: Comparison) -> Spoken:
     return {
         "headline": headline(record),
-        "details": [["setting", text.setting(record)]],
+        "details": [[flow_words.label("setting"), text.setting(record)]],
         "facts": [finding.sentence for finding in verdict.findings(record)],
         "next": list(advice.next_steps(record)),
         "measured": measured.comparison_pairs(record),
@@ -108,7 +119,12 @@ def _watch(log: WatchLog) -> Spoken:
 
 
 def _spike(spike: Spike) -> Spoken:
-    return {"headline": watched.spike_sentence(spike), "facts": [f"{len(spike.reports)} reports before it"]}
+    return {"headline": watched.spike_sentence(spike), "facts": [_before(spike)]}
+
+
+def _before(spike: Spike) -> str:
+    count = len(spike.reports)
+    return say(f"{count} reports before it", f"之前有 {count} 份报告")
 
 
 _SAYS: dict[type[Any], Callable[[Any], Spoken]] = {

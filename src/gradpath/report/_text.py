@@ -17,6 +17,7 @@ from gradpath.report._grid import table, wrap
 from gradpath.report._headline import headline
 from gradpath.report._run_text import run_headline as run_headline
 from gradpath.report._run_text import run_text as run_text
+from gradpath.report._say import listed, say
 from gradpath.report._verdict import paragraph
 
 
@@ -28,9 +29,9 @@ def comparison_text(comparison: Comparison, width: int = 80) -> str:
         rows, dropped = table(columns.NET_COLUMNS, comparison.nets, width)
         lines += rows
         lines += _notes(comparison.nets, dropped, width)
-        lines += ["", *wrap(columns.NET_CAPTION, width), ""]
+        lines += ["", *wrap(columns.net_caption(), width), ""]
     lines += wrap(paragraph(comparison), width)
-    lines += ["", "What to try next"]
+    lines += ["", say("What to try next", "接下来可以试")]
     for step in next_steps(comparison):
         lines += advice_lines(step, width)
     return "\n".join(lines) + "\n"
@@ -54,22 +55,26 @@ def setting(comparison: Comparison) -> str:
     """On what, how long, on which machine: '6 nets, 2 epochs on 5,000 images of …'."""
     data, machine = comparison.data, comparison.machine
     epochs = max((len(net.epochs) for net in comparison.nets), default=0)
-    return (
-        f"{facts.counted(len(comparison.nets), 'net')}, {facts.epochs_text(epochs)} on "
-        f"{facts.counted(data.train_images, 'image')} of {facts.printable(data.name)} "
-        f"({data.test_images:,} more for testing), seed {comparison.seed}; {units.seconds(comparison.seconds)} on "
-        f"{facts.printable(machine.device)}, "
-        f"{facts.counted(machine.threads, 'thread')}, {comparison.execution.precision}"
+    nets, trained = facts.counted(len(comparison.nets), "net"), facts.epochs_text(epochs)
+    images, name, tests = facts.counted(data.train_images, "image"), facts.printable(data.name), data.test_images
+    seconds, device = units.seconds(comparison.seconds), facts.printable(machine.device)
+    threads, precision = facts.counted(machine.threads, "thread"), comparison.execution.precision
+    return say(
+        f"{nets}, {trained} on {images} of {name} ({tests:,} more for testing), seed {comparison.seed}; {seconds} on "
+        f"{device}, {threads}, {precision}",
+        f"{nets}，在 {name} 的 {images}上训练 {trained}（另有 {tests:,} 张用于测试），随机种子 {comparison.seed}；用时 "
+        f"{seconds}，{device}，{threads}，{precision}",
     )
 
 
 def _notes(nets: Sequence[RunRecord], dropped: list[Column[RunRecord]], width: int) -> list[str]:
     """The notes under a table that had no room for them, and the names of the other columns that are missing."""
-    heads = [column.head.replace("/ ", "/") for column in dropped if column.key != "note"]
+    heads = [column.title.replace("/ ", "/") for column in dropped if column.key != "note"]
     lines = []
     if any(column.key == "note" for column in dropped):
         notes = [f"{facts.label(net)}: {columns.note(net)}" for net in nets if columns.note(net)]
         lines += [line for note in notes for line in wrap(note, width, indent="  ")]
     if heads:
-        lines += wrap(f"(a wider terminal also shows: {', '.join(heads)})", width)
+        named = listed(heads)
+        lines += wrap(say(f"(a wider terminal also shows: {named})", f"（更宽的终端还会显示：{named}）"), width)
     return ["", *lines] if lines else []

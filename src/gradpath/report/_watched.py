@@ -7,8 +7,9 @@ from typing import Any
 
 from gradpath.record import Spike, WatchEvent, WatchHeader, WatchLog, WatchReport, moves
 from gradpath.report import _facts as facts
-from gradpath.report._follow_verdict import verdict
+from gradpath.report._follow_verdict import quantity_zh, verdict
 from gradpath.report._grid import wrap
+from gradpath.report._say import say
 
 MOST_REPORTS = 200
 """Reports in a page."""
@@ -81,7 +82,7 @@ def losses(reports: Sequence[WatchReport], most: int = MOST_LOSSES) -> list[tupl
 def watch_sentence(log: WatchLog) -> str:
     """What is wrong now, or that it is calm."""
     if log.header is None or not log.reports:
-        return "No report yet"
+        return say("No report yet", "还没有报告")
     return verdict(log.header, log.reports, moves(log.header, log.reports[:-1], log.reports[-1]))
 
 
@@ -90,23 +91,47 @@ def watch_facts(log: WatchLog) -> list[str]:
     assert log.header is not None
     header, reports = log.header, log.reports
     shown = len(thinned(reports, [event.step for event in log.events]))
-    span = f", step {reports[0].step:,} to {reports[-1].step:,}" if reports else ""
-    lines = [f"{facts.printable(header.model)}, {len(header.layers)} layers, on {facts.printable(header.device)}"]
-    lines.append(f"{facts.counted(len(reports), 'report')}{span}")
+    model, device, layers = facts.printable(header.model), facts.printable(header.device), len(header.layers)
+    lines = [say(f"{model}, {layers} layers, on {device}", f"{model}，{layers} 层，{device}")]
+    lines.append(facts.counted(len(reports), "report") + _span(reports))
     if shown < len(reports):
-        lines.append(f"thinned to {shown} of {len(reports):,} reports, more of the early ones; the log holds all")
-    lines += [f"step {event.step:,}, {event.what}: {facts.printable(event.text)}" for event in log.events[-20:]]
+        all_ = f"{len(reports):,}"
+        lines.append(
+            say(
+                f"thinned to {shown} of {all_} reports, more of the early ones; the log holds all",
+                f"从 {all_} 份报告中抽取了 {shown} 份，早期的较多；日志里有全部",
+            )
+        )
+    lines += [_event(event) for event in log.events[-20:]]
     return lines + [facts.printable(note) for note in header.notes]
+
+
+def _span(reports: Sequence[WatchReport]) -> str:
+    if not reports:
+        return ""
+    first, last = f"{reports[0].step:,}", f"{reports[-1].step:,}"
+    return say(f", step {first} to {last}", f"，第 {first} 到 {last} 步")
+
+
+def _event(event: WatchEvent) -> str:
+    step, text = f"{event.step:,}", facts.printable(event.text)
+    return say(f"step {step}, {event.what}: {text}", f"第 {step} 步，{event.what}：{text}")
 
 
 def spike_sentence(spike: Spike) -> str:
     """'The loss rose to 7.1 at step 120; conv1 moved first, at step 116'."""
-    before = "" if spike.median_loss is None else f" from a median of {spike.median_loss:.3g}"
-    first = "no layer moved before it"
+    median, loss, step = spike.median_loss, f"{spike.loss:.3g}", f"{spike.step:,}"
+    before = "" if median is None else say(f" from a median of {median:.3g}", f"从中位数 {median:.3g} ")
+    first = say("no layer moved before it", "此前没有层变动")
     if spike.first is not None:
-        move, scope = spike.first, facts.printable(spike.first.scope)
-        first = f"the {move.quantity} of {scope} moved first, at step {move.step:,}"
-    return f"The loss rose to {spike.loss:.3g}{before} at step {spike.step:,}; {first}"
+        moved, scope, when = spike.first.quantity, facts.printable(spike.first.scope), f"{spike.first.step:,}"
+        first = say(
+            f"the {moved} of {scope} moved first, at step {when}",
+            f"{scope} 的{quantity_zh(moved)}最先变动，在第 {when} 步",
+        )
+    return say(
+        f"The loss rose to {loss}{before} at step {step}; {first}", f"损失在第 {step} 步{before}升到 {loss}；{first}"
+    )
 
 
 def spike_text(spike: Spike, width: int = 80) -> str:

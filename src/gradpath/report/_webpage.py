@@ -31,7 +31,7 @@ def webpage(script: Script, *, title: str, data: Mapping[str, Any], static: Mark
         *(json_script(name, value) for name, value in data.items()),
         Markup(f"<script>{code}</script>"),
     )
-    head = page_head(title, policy(code), asset("page.css"))
+    head = page_head(title, policy(code), asset(f"{script}.css"))
     html = element("html", head, body, lang=language or "en", data_language=language)
     return f"<!doctype html>\n{html}\n"
 

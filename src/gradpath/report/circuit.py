@@ -17,6 +17,7 @@ from gradpath.report._motion import frame as frame
 from gradpath.report._motion import frame_texts as frame_texts
 from gradpath.report._motion import moving_svg as moving_svg
 from gradpath.report._motion import picture_svg as picture_svg
+from gradpath.report._motion import truck_frame as truck_frame
 from gradpath.report._motion import truck_svg as truck_svg
 
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_<>\[\]#|])")

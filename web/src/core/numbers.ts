@@ -42,6 +42,14 @@ export function count(value: number): string {
   return String(value);
 }
 
+/** Bytes in GiB (2³⁰), MiB or KiB: "12.3 GiB". */
+export function memory(bytes: number): string {
+  for (const [size, suffix] of [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]] as const) {
+    if (bytes >= size) return `${short(bytes / size, 3)} ${suffix}`;
+  }
+  return `${bytes.toFixed(0)} B`;
+}
+
 /** A power of ten given by its logarithm, also where it is no float64: 10^−4000. */
 export function fromLog10(log10: number | null, digits = 3): string {
   if (log10 === null) return "-";

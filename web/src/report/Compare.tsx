@@ -11,6 +11,7 @@ import { Panel } from "./Panel";
 import { Unseen } from "./Unseen";
 import type { AnyRecord, Finding, Flow, Num } from "./records";
 import { valueText } from "./Strip";
+import { spokenIn, told } from "./told";
 
 const t = texts({
   en: {
@@ -59,7 +60,7 @@ export function SideBySide({ records, spoken }: Props) {
         <Layers diff={diff} />
       </div>
       <div class="column">
-        <Quantities diff={diff} />
+        <Quantities diff={diff} notes={pair.notes} />
         <Findings diff={diff} />
       </div>
     </div>
@@ -77,7 +78,7 @@ function Choose({ pairs, names, first, chosen }: { pairs: readonly Pair[]; names
           onChange={(i) => pairIndex.set(Number(i))}
         />
       </div>
-      <p lang="en">{chosen.headline}</p>
+      <p {...spokenIn(chosen.headline)}>{told(chosen.headline)}</p>
     </section>
   );
 }
@@ -138,7 +139,7 @@ export function ratioText(decades: Num): string {
 
 const quantityText = (name: string, value: Num): string => (name === "skip share" ? percent(decoded(value)) : short(decoded(value), 3));
 
-function Quantities({ diff }: { diff: FlowDiff }) {
+function Quantities({ diff, notes }: { diff: FlowDiff; notes: readonly string[] }) {
   return (
     <Panel id="quantities" title={t("numbers")}>
       <div class="table" role="region" aria-labelledby="quantities-title" tabIndex={0}>
@@ -163,6 +164,9 @@ function Quantities({ diff }: { diff: FlowDiff }) {
           </tbody>
         </table>
       </div>
+      {notes.map((note) => (
+        <p key={note} class="pale" {...spokenIn(note)}>{told(note)}</p>
+      ))}
     </Panel>
   );
 }
@@ -189,7 +193,7 @@ function FindingList({ findings, sign, word }: { findings: readonly Finding[]; s
           </strong>{" "}
           {finding.where && t("where", { where: finding.where })}
           <br />
-          <span lang="en">{finding.sentence}</span>
+          <span {...spokenIn(finding.sentence)}>{told(finding.sentence)}</span>
         </li>
       ))}
     </ul>

@@ -6,6 +6,7 @@ import { Term } from "./Glossary";
 import { valueOf } from "./quantities";
 import { kindText } from "./kinds";
 import type { Flow, Num, TriedChange } from "./records";
+import { spokenIn, told } from "./told";
 
 const t = texts({
   en: {
@@ -95,7 +96,7 @@ export function Cures({ flow }: { flow: Flow }) {
       </div>
       <ul>
         {flow.tried.map(({ change, sentence }) => (
-          <li key={change} lang="en">{sentence}</li>
+          <li key={change} {...spokenIn(sentence)}>{told(sentence)}</li>
         ))}
       </ul>
       <p class="pale"><code>{t("again", { options: options(flow.tried.map((one) => one.change)) })}</code></p>

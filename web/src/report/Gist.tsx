@@ -1,5 +1,5 @@
 /** The finding in one sentence of the page's own, for those who do not read the language of Python's sentences. */
-import { language, texts } from "../core/i18n";
+import { texts } from "../core/i18n";
 import { decoded, short } from "../core/numbers";
 import { kindText } from "./kinds";
 import type { Flow } from "./records";
@@ -20,7 +20,6 @@ const t = texts({
 });
 
 export function Gist({ flow }: { flow: Flow }) {
-  if (language() === "en") return null; // the heading says it
   const [worst] = flow.findings;
   const depth = decoded(flow.effective_depth);
   const numbers = {

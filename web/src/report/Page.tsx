@@ -12,15 +12,18 @@ import { flowView, layerNamed } from "./flowview";
 import { GraphView } from "./graph/GraphView";
 import { Gist } from "./Gist";
 import { Glossary } from "./Glossary";
+import { LayerTable } from "./LayerTable";
 import { Matrices } from "./Matrix";
 import { Paths } from "./Paths";
+import { PlanPage } from "./PlanPage";
+import { isPlan } from "./plans";
 import { type AnyRecord, type Flow, isFlow, isPaths } from "./records";
 import { Profile } from "./Profile";
 import { Nets } from "./Run";
 import { isComparison, isRun } from "./runs";
 import { recordIndex, select } from "./state";
 import { Strip } from "./Strip";
-import { TreeTable } from "./TreeTable";
+import { languageOf, spokenIn, told } from "./told";
 import { WatchPage } from "./Watch";
 import { isWatch } from "./watched";
 
@@ -34,7 +37,7 @@ const t = texts({
 export function Page({ report }: { report: Report }) {
   useEffect(() => {
     document.documentElement.lang = language() === "zh" ? "zh-CN" : "en";
-    document.title = report.title;
+    document.title = told(report.title);
   });
   const index = Math.min(recordIndex.value, report.spoken.length - 1);
   const spoken = report.spoken[index];
@@ -60,7 +63,7 @@ export function Page({ report }: { report: Report }) {
 
 /** Which of several: a bar while they are few. */
 function Records({ report, index }: { report: Report; index: number }) {
-  const choices = report.spoken.map(({ name }, i) => [String(i), name || t("together")] as const);
+  const choices = report.spoken.map(({ name }, i) => [String(i), told(name) || t("together")] as const);
   if (choices.length < 2) return null;
   const Field = choices.length > MOST_BUTTONS || choices.some(([, name]) => name.length > LONGEST_BUTTON) ? Select : Choice;
   return (
@@ -77,14 +80,15 @@ const LONG_HEADLINE = 120;
 function RecordPage({ record, spoken, records }: { record: AnyRecord; spoken: Spoken; records: readonly AnyRecord[] }) {
   return (
     <>
-      <h1 lang="en" class={spoken.headline.length > LONG_HEADLINE ? "long" : ""}>{spoken.headline}</h1>
-      {isFlow(record) && <Gist flow={record} />}
+      <h1 {...spokenIn(spoken.headline)} class={spoken.headline.length > LONG_HEADLINE ? "long" : ""}>{told(spoken.headline)}</h1>
+      {isFlow(record) && languageOf(spoken.headline) !== language() && <Gist flow={record} />}
       <Labelled pairs={spoken.details} flow={isFlow(record) ? record : null} />
       {isFlow(record) && <FlowPage flow={record} spoken={spoken} />}
       {isPaths(record) && <Paths record={record} />}
       {spoken.pairs.length > 0 && <SideBySide records={records} spoken={spoken} />}
       {isComparison(record) && <Nets nets={record.nets} />}
       {isRun(record) && <Nets nets={[record]} />}
+      {isPlan(record) && <PlanPage plan={record} isSaid={languageOf(spoken.headline) === language()} />}
       {isWatch(record) && <WatchPage watch={record} />}
       {!isFlow(record) && <Said spoken={spoken} title={t(isComparison(record) ? "seen" : "facts")} />}
       <Next steps={spoken.next} />
@@ -120,7 +124,7 @@ function FlowPage({ flow, spoken }: { flow: Flow; spoken: Spoken }) {
           <Matrices reuse={flow.reuse} />
         </div>
         <div class="wide">
-          <TreeTable view={view} />
+          <LayerTable view={view} />
         </div>
       </div>
     </>
@@ -142,9 +146,9 @@ function Sentences({ title, sentences }: { title: string; sentences: readonly st
   return (
     <section class="panel said">
       <h2>{title}</h2>
-      <ul lang="en">
+      <ul>
         {sentences.map((sentence) => (
-          <li key={sentence}>{sentence}</li>
+          <li key={sentence} {...spokenIn(sentence)}>{told(sentence)}</li>
         ))}
       </ul>
     </section>
@@ -163,8 +167,8 @@ function Labelled({ pairs, flow = null }: { pairs: Spoken["details"]; flow?: Flo
         const layer = label === "where" && flow ? layerNamed(flow, text) : -1;
         return (
           <div key={i}>
-            <dt>{known ? t(known) : label}</dt>
-            <dd lang="en">{layer >= 0 ? <button type="button" class="link" onClick={() => select({ what: "layer", index: layer }, text)}>{text}</button> : text}</dd>
+            <dt>{known ? t(known) : told(label)}</dt>
+            <dd {...spokenIn(text)}>{layer >= 0 ? <button type="button" class="link" onClick={() => select({ what: "layer", index: layer }, text)}>{text}</button> : told(text)}</dd>
           </div>
         );
       })}
@@ -180,9 +184,9 @@ function Next({ steps }: { steps: readonly string[] }) {
       <h2>{t("next")}</h2>
       <ul class="next">
         {steps.map((step) => {
-          const [command, why] = step.split("  # ");
+          const [command, why] = told(step).split("  # ");
           return (
-            <li key={step}>
+            <li key={step} {...spokenIn(step)}>
               <code>{command}</code> {why}
             </li>
           );

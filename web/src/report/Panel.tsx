@@ -9,12 +9,14 @@ interface Props {
   readonly children: ComponentChildren;
   /** Whether an svg in it can be saved. */
   readonly drawn?: boolean;
+  /** A class of its own. */
+  readonly look?: string;
 }
 
 /** A section with an id, `{id}-title` as its heading's. */
-export function Panel({ id, title, children, drawn = false }: Props) {
+export function Panel({ id, title, children, drawn = false, look = "" }: Props) {
   return (
-    <section class="panel" aria-labelledby={`${id}-title`} id={id}>
+    <section class={`panel ${look}`.trim()} aria-labelledby={`${id}-title`} id={id}>
       <h2 id={`${id}-title`}>{title}</h2>
       {children}
       {drawn && <SaveTools of={id} />}

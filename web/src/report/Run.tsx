@@ -6,6 +6,7 @@ import { Choice } from "../ui/Field";
 import { Plot } from "../ui/Plot";
 import { Term } from "./Glossary";
 import { Panel } from "./Panel";
+import { TestImages } from "./TestImages";
 import { Unseen } from "./Unseen";
 import type { Num } from "./records";
 import { epochLines, hasCurves, isValidated, type Measure, type Moment, momentLines, netNames, netProfiles, type RunRecord, testAccuracy } from "./runs";
@@ -20,7 +21,7 @@ const t = texts({
     nets: "The nets in numbers", net: "net", parameters: "parameters", macs: "MACs an image", train: "train loss", test: "test acc.",
     stem: "stem over head", layers: "effective depth", rate: "learning rate", time: "time", state: "state", epochs: "epochs",
     diverged: "diverged at step {n}", interrupted: "interrupted", done: "finished", at: "stem over head and effective depth: before training → after.",
-    s: "{n} s",
+    s: "{n} s", kept: "Dotted line: epoch {n}, whose weights were kept.",
   },
   zh: {
     profile: "各层收到的梯度", moment: "时刻", initial: "训练前", final: "训练后",
@@ -31,7 +32,7 @@ const t = texts({
     nets: "各网络的数字", net: "网络", parameters: "参数", macs: "每张图像的乘加次数", train: "训练损失", test: "测试准确率",
     stem: "首尾之比", layers: "有效深度", rate: "学习率", time: "用时", state: "状态", epochs: "epoch 数",
     diverged: "第 {n} 步发散", interrupted: "中断", done: "完成", at: "首尾之比与有效深度：训练前 → 训练后。",
-    s: "{n} 秒",
+    s: "{n} 秒", kept: "虚线：第 {n} 个 epoch，保留了它的权重。",
   },
 });
 const moment = choiceParam<Moment>("run.moment", "initial", ["initial", "final"]);
@@ -55,6 +56,11 @@ export function Nets({ nets }: { nets: readonly RunRecord[] }) {
       <div class="wide">
         <Table nets={nets} names={names} />
       </div>
+      {nets.length === 1 && nets[0]?.test && (
+        <div class="wide">
+          <TestImages test={nets[0].test} />
+        </div>
+      )}
     </div>
   );
 }
@@ -111,6 +117,7 @@ function bothDomain(nets: readonly RunRecord[], names: readonly string[]): reado
 function Curve({ id, nets, names, what }: Props & { id: "loss" | "accuracy"; what: Measure }) {
   const series = epochLines(nets, names, what);
   const longest = Math.max(...series.map((one) => one.points.length), 1);
+  const kept = nets.length === 1 ? (nets[0]?.best_epoch ?? null) : null;
   const every = Math.ceil(longest / 8);
   const ticks = Array.from({ length: longest }, (_, i) => i + 1).filter((epoch) => epoch === 1 || epoch % every === 0);
   return (
@@ -125,7 +132,8 @@ function Curve({ id, nets, names, what }: Props & { id: "loss" | "accuracy"; wha
           />
         </div>
       )}
-      <Plot label={t("curve", { what: t(id) })} series={series} xTitle={t("epoch")} yTitle={t(id === "loss" ? "nats" : "right")} xTicks={ticks} height={300} />
+      <Plot label={t("curve", { what: t(id) })} series={series} xTitle={t("epoch")} yTitle={t(id === "loss" ? "nats" : "right")} xTicks={ticks} height={300} selected={kept} />
+      {kept !== null && <p class="pale">{t("kept", { n: kept })}</p>}
     </Panel>
   );
 }

@@ -3,10 +3,10 @@ import { useMemo, useState } from "preact/hooks";
 import { texts } from "../core/i18n";
 import { fromLog10 } from "../core/numbers";
 import { ramp, rampColour } from "../core/theme";
+import { Barcode, HEIGHT, WIDTH } from "./Barcode";
 import { classSteps, decadeClass, decadeRange, oddities } from "./classes";
 import { type FlowView, gradientOf, layerName, layerOf } from "./flowview";
 import { shortened } from "./graph/marks";
-import { SaveTools } from "./SaveTools";
 import { select, selection } from "./state";
 
 const t = texts({
@@ -23,8 +23,6 @@ const t = texts({
     legend: "输出处梯度的均方根",
   },
 });
-const WIDTH = 1000;
-const HEIGHT = 44;
 const MOST_NAME = 40;
 
 /** What stands for a value that has no place on the ramp: a pattern, never a colour of it. */
@@ -37,8 +35,10 @@ export function fillOf(value: number | null, range: readonly [number, number]): 
 
 export function Strip({ view }: { view: FlowView }) {
   const { flow, weighted } = view;
+  const [pointed, setPointed] = useState(-1);
   const range = decadeRange(flow);
   const width = WIDTH / Math.max(weighted.length, 1);
+  const layerAt = (place: number) => flow.layers[weighted[place] ?? -1];
   const bars = useMemo(
     () =>
       weighted.map((index, place) => {
@@ -47,57 +47,27 @@ export function Strip({ view }: { view: FlowView }) {
       }),
     [view, ramp.value],
   );
-  const chosen = weighted.indexOf(layerOf(view, selection()));
-  const move = (place: number) => {
-    const index = weighted[Math.min(Math.max(place, 0), weighted.length - 1)];
-    const layer = index === undefined ? undefined : flow.layers[index];
+  const choose = (place: number) => {
+    const [index, layer] = [weighted[place], layerAt(place)];
     if (index !== undefined && layer) select({ what: "layer", index }, `${layerName(layer)}: ${valueText(gradientOf(layer))}`);
   };
-  const key = (event: KeyboardEvent) => {
-    const way = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
-    if (way === undefined) return;
-    event.preventDefault();
-    move(way === -Infinity ? 0 : way === Infinity ? weighted.length - 1 : chosen < 0 ? 0 : chosen + way);
-  };
-  const [pointed, setPointed] = useState(-1);
-  const under = (event: MouseEvent) => {
-    const box = (event.currentTarget as SVGElement).getBoundingClientRect();
-    return Math.min(Math.max(Math.floor(((event.clientX - box.left) / box.width) * weighted.length), 0), weighted.length - 1);
-  };
   const told = (place: number) => {
-    const layer = flow.layers[weighted[place] ?? -1];
+    const layer = layerAt(place);
     return layer ? `${shortened(layerName(layer), MOST_NAME)}  ${valueText(gradientOf(layer))}` : "";
   };
-  const ends = [weighted[0], weighted.at(-1)].map((index) => {
-    const layer = index === undefined ? undefined : flow.layers[index];
+  const [first, last] = [0, weighted.length - 1].map((place) => {
+    const layer = layerAt(place);
     return valueText(layer ? gradientOf(layer) : null);
   });
   return (
-    <section class="panel strip" aria-labelledby="strip-title" id="strip">
-      <h2 id="strip-title">{t("title")}</h2>
-      <div tabIndex={0} role="group" aria-label={t("use")} onKeyDown={key}>
-        <svg
-          viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-          preserveAspectRatio="none"
-          role="img"
-          aria-label={t("drawing", { n: weighted.length, first: ends[0] ?? "-", last: ends[1] ?? "-" })}
-          onClick={(event) => move(under(event))}
-          onPointerMove={(event) => setPointed(under(event))}
-          onPointerLeave={() => setPointed(-1)}
-        >
-          <Patterns />
-          {bars}
-          {chosen >= 0 && <rect class="chosen" x={chosen * width} y={1} width={Math.max(width, 3)} height={HEIGHT - 2} />}
-        </svg>
-      </div>
-      <p class="ends">
-        <span>{told(0)}</span>
-        <strong>{told(pointed >= 0 ? pointed : chosen)}</strong>
-        <span>{weighted.length > 1 && told(weighted.length - 1)}</span>
-      </p>
+    <Barcode
+      id="strip" title={t("title")} keys={t("use")} count={weighted.length}
+      label={t("drawing", { n: weighted.length, first: first ?? "-", last: last ?? "-" })}
+      chosen={weighted.indexOf(layerOf(view, selection()))} pointed={pointed} onChoose={choose} onPoint={setPointed} told={told}
+      bars={<><Patterns />{bars}</>}
+    >
       <Legend view={view} />
-      <SaveTools of="strip" />
-    </section>
+    </Barcode>
   );
 }
 

@@ -1,46 +1,61 @@
-/** Everything as a table: the module tree with its numbers; sortable, searchable, fast at 3,000 rows. */
+/** A module tree as a table; sortable, searchable, fast at 3,000 rows. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { texts } from "../core/i18n";
-import { fromLog10, percent } from "../core/numbers";
 import { save } from "../core/save";
 import { textParam } from "../core/state";
-import type { FlowView } from "./flowview";
 import { Term } from "./Glossary";
-import { isLogarithmic, type Quantity, valueOf } from "./quantities";
-import { type Order, type Row, treeRows, visibleRows } from "./rows";
-import { select, selection } from "./state";
-import { valueText } from "./Strip";
+import { type Order, type Row, visibleRows } from "./rows";
 
 const t = texts({
   en: {
-    title: "All layers as a table", search: "Search", found: "{n} of {all} rows", module: "module", shape: "output", csv: "Save CSV",
-    gradient: "gradient RMS", activation: "activation RMS", parameter: "parameter gradient", update: "update ratio", zeros: "zeros",
-    name: "layer", open: "Open {name}", close: "Close {name}", sort: "Sort by {name}", hint: "↑ ↓ move, ← → close and open, / searches",
+    search: "Search", found: "{n} of {all} rows", module: "module", csv: "Save CSV", name: "layer", open: "Open {name}", close: "Close {name}",
+    sort: "Sort by {name}", hint: "↑ ↓ move, ← → close and open, / searches",
     part: "On paper: {n} of {all} rows; the file that was printed holds them all.",
   },
   zh: {
-    title: "全部层的表格", search: "搜索", found: "{all} 行中的 {n} 行", module: "模块", shape: "输出", csv: "保存 CSV",
-    gradient: "梯度均方根", activation: "激活值均方根", parameter: "参数梯度", update: "更新比", zeros: "零",
-    name: "层", open: "展开 {name}", close: "收起 {name}", sort: "按{name}排序", hint: "↑ ↓ 移动，← → 收起与展开，/ 搜索",
+    search: "搜索", found: "{all} 行中的 {n} 行", module: "模块", csv: "保存 CSV", name: "层", open: "展开 {name}", close: "收起 {name}",
+    sort: "按{name}排序", hint: "↑ ↓ 移动，← → 收起与展开，/ 搜索",
     part: "纸上只有 {all} 行中的 {n} 行；完整内容在所打印的文件里。",
   },
 });
-const COLUMNS = ["gradient", "activation", "parameter", "update", "zeros"] as const satisfies readonly Quantity[];
-const TERMS: Partial<Record<Quantity, string>> = { gradient: "RMS", activation: "RMS", update: "update ratio" };
 const ROW_PIXELS = 30;
 const SHOWN_ROWS = 16;
 const SPARE_ROWS = 6;
 const search = textParam("search");
 
-export function TreeTable({ view }: { view: FlowView }) {
-  const rows = useMemo(() => treeRows(view), [view]);
+/** A column beside name and module. */
+export interface Column {
+  /** Its key, and its head in the CSV file. */
+  readonly key: string;
+  readonly name: string;
+  /** The definition behind its head. */
+  readonly term?: string | undefined;
+  readonly isFixed?: boolean;
+  /** In the tree a module's row stands for all that is in it, in a list for itself. */
+  readonly text: (row: Row, isTree: boolean) => string;
+  /** Of a layer alone: what it is sorted by, and what stands in the file. */
+  readonly value: (row: Row) => number | string | null;
+}
+
+interface Props {
+  readonly title: string;
+  readonly rows: readonly Row[];
+  readonly columns: readonly Column[];
+  /** Layers that are selected. */
+  readonly isChosen: (layer: number) => boolean;
+  readonly onChoose: (row: Row) => void;
+}
+
+export function TreeTable({ title, rows, columns, isChosen, onChoose }: Props) {
   const [closed, setClosed] = useState<ReadonlySet<number>>(new Set());
   const [order, setOrder] = useState<Order | null>(null);
   const [top, setTop] = useState(0);
   const frame = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
-  const shown = useMemo(() => visibleRows(view, rows, closed, search.value, order), [view, rows, closed, search.value, order]);
-  const chosen = selection();
+  const shown = useMemo(() => {
+    const valueOf = new Map(columns.map((column) => [column.key, column.value]));
+    return visibleRows(rows, closed, search.value, order, (row, by) => (by === "module" ? row.module : (valueOf.get(by)?.(row) ?? null)));
+  }, [rows, columns, closed, search.value, order]);
   const isTree = !search.value && !order;
 
   useEffect(() => {
@@ -60,7 +75,6 @@ export function TreeTable({ view }: { view: FlowView }) {
     else next.add(rows.indexOf(row));
     setClosed(next);
   };
-  const current = shown.findIndex((row) => chosen?.what === "layer" && row.layer === chosen.index);
   const [cursor, setCursor] = useState(0);
   const at = Math.min(Math.max(cursor, 0), shown.length - 1);
   const go = (to: number) => {
@@ -69,7 +83,7 @@ export function TreeTable({ view }: { view: FlowView }) {
     setCursor(place);
     const box = frame.current;
     if (box) box.scrollTop = Math.min(Math.max(box.scrollTop, (place - SHOWN_ROWS + 3) * ROW_PIXELS), place * ROW_PIXELS);
-    if (row && row.layer >= 0) select({ what: "layer", index: row.layer }, row.name);
+    if (row && row.layer >= 0) onChoose(row);
   };
   const key = (event: KeyboardEvent) => {
     const row = shown[at];
@@ -86,10 +100,10 @@ export function TreeTable({ view }: { view: FlowView }) {
   const first = Math.max(Math.floor(top / ROW_PIXELS) - SPARE_ROWS, 0);
   const window = shown.slice(first, first + SHOWN_ROWS + 2 * SPARE_ROWS);
   const sortBy = (by: Order["by"]) => setOrder(order?.by !== by ? { by, down: false } : order.down ? null : { by, down: true });
-  const csv = () => save(new Blob([asCsv(view, rows)], { type: "text/csv" }), "layers.csv");
+  const csv = () => save(new Blob([asCsv(columns, rows)], { type: "text/csv" }), "layers.csv");
   return (
     <section class="panel tree" aria-labelledby="tree-title" id="table">
-      <h2 id="tree-title">{t("title")}</h2>
+      <h2 id="tree-title">{title}</h2>
       <div class="controls">
         <label>
           {t("search")}{" "}
@@ -99,23 +113,26 @@ export function TreeTable({ view }: { view: FlowView }) {
         <button type="button" onClick={csv}>{t("csv")}</button>
       </div>
       <div class="table tall" ref={frame} onScroll={(event) => setTop(event.currentTarget.scrollTop)}>
-        <table role="treegrid" aria-rowcount={shown.length + 1} aria-label={`${t("title")}. ${t("hint")}`} tabIndex={0} onKeyDown={key}>
+        <table role="treegrid" aria-rowcount={shown.length + 1} aria-label={`${title}. ${t("hint")}`} tabIndex={0} onKeyDown={key}>
           <thead>
             <tr>
               <th scope="col" class="left">{t("name")}</th>
               <Head by="module" name={t("module")} order={order} onSort={sortBy} />
-              <th scope="col">{t("shape")}</th>
-              {COLUMNS.map((by) => (
-                <Head key={by} by={by} name={t(by)} order={order} onSort={sortBy} />
-              ))}
+              {columns.map((column) =>
+                column.isFixed ? (
+                  <th key={column.key} scope="col">{column.name}</th>
+                ) : (
+                  <Head key={column.key} by={column.key} name={column.name} term={column.term} order={order} onSort={sortBy} />
+                ),
+              )}
             </tr>
           </thead>
           <tbody>
             {first > 0 && <tr aria-hidden="true" style={{ height: `${first * ROW_PIXELS}px` }} />}
             {window.map((row, i) => (
               <TableRow
-                key={row.name + row.layer} view={view} row={row} index={first + i} isTree={isTree}
-                isOpen={!closed.has(rows.indexOf(row))} isChosen={first + i === current} isCursor={first + i === at}
+                key={row.name + row.layer} columns={columns} row={row} index={first + i} isTree={isTree}
+                isOpen={!closed.has(rows.indexOf(row))} isChosen={row.layer >= 0 && isChosen(row.layer)} isCursor={first + i === at}
                 onToggle={toggle} onSelect={() => go(first + i)}
               />
             ))}
@@ -130,15 +147,15 @@ export function TreeTable({ view }: { view: FlowView }) {
 }
 
 interface HeadProps {
-  readonly by: Order["by"];
+  readonly by: string;
   readonly name: string;
+  readonly term?: string | undefined;
   readonly order: Order | null;
-  readonly onSort: (by: Order["by"]) => void;
+  readonly onSort: (by: string) => void;
 }
 
-function Head({ by, name, order, onSort }: HeadProps) {
+function Head({ by, name, term, order, onSort }: HeadProps) {
   const sorted = order?.by === by ? (order.down ? "descending" : "ascending") : "none";
-  const term = by === "module" ? undefined : TERMS[by];
   return (
     <th scope="col" aria-sort={sorted} class={by === "module" ? "left" : ""}>
       {term ? <Term term={term} name={name} /> : name}{" "}
@@ -150,7 +167,7 @@ function Head({ by, name, order, onSort }: HeadProps) {
 }
 
 interface TableRowProps {
-  readonly view: FlowView;
+  readonly columns: readonly Column[];
   readonly row: Row;
   readonly index: number;
   readonly isTree: boolean;
@@ -161,9 +178,8 @@ interface TableRowProps {
   readonly onSelect: () => void;
 }
 
-function TableRow({ view, row, index, isTree, isOpen, isChosen, isCursor, onToggle, onSelect }: TableRowProps) {
-  const layer = view.flow.layers[row.layer];
-  const indent = isTree ? `${(row.level - 1) * 1.1}rem` : "0";
+function TableRow({ columns, row, index, isTree, isOpen, isChosen, isCursor, onToggle, onSelect }: TableRowProps) {
+  const indent = isTree ? `${(row.level - 1) * 1.1 + (row.hasChildren ? 0 : 1.5)}rem` : "0"; // a leaf has no button before its name
   const name = t(isOpen ? "close" : "open", { name: row.name });
   return (
     <tr
@@ -179,25 +195,16 @@ function TableRow({ view, row, index, isTree, isOpen, isChosen, isCursor, onTogg
         {isTree ? row.label : row.name}
       </th>
       <td class="left">{row.module}</td>
-      <td>{layer?.shape.join("×")}</td>
-      {COLUMNS.map((by) => (
-        <td key={by}>{layer ? cellText(valueOf(layer, by), by) : ""}</td>
+      {columns.map((column) => (
+        <td key={column.key}>{column.text(row, isTree)}</td>
       ))}
     </tr>
   );
 }
 
-function cellText(value: number | null, by: Quantity): string {
-  if (by === "gradient") return valueText(value);
-  return isLogarithmic(by) ? fromLog10(value, 3) : percent(value);
-}
-
-function asCsv(view: FlowView, rows: readonly Row[]): string {
+function asCsv(columns: readonly Column[], rows: readonly Row[]): string {
   const quoted = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const lines = rows.flatMap((row) => {
-    const layer = view.flow.layers[row.layer];
-    return layer ? [[row.name, row.module, layer.shape.join("x"), ...COLUMNS.map((by) => String(valueOf(layer, by) ?? ""))].map(quoted).join(",")] : [];
-  });
-  const head = ["layer", "module", "shape", ...COLUMNS.map((by) => (isLogarithmic(by) ? `log10_${by}` : by))].join(",");
-  return `${[head, ...lines].join("\n")}\n`;
+  const layers = rows.filter((row) => row.layer >= 0);
+  const lines = layers.map((row) => [row.name, row.module, ...columns.map((column) => String(column.value(row) ?? ""))].map(quoted).join(","));
+  return `${[["layer", "module", ...columns.map((column) => column.key)].join(","), ...lines].join("\n")}\n`;
 }

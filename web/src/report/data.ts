@@ -44,6 +44,8 @@ export interface ReportData {
   /** Term → its definition, from docs/definitions.md. */
   readonly definitions: Readonly<Record<string, Bilingual>>;
   readonly spoken: readonly Spoken[];
+  /** English → Chinese of every sentence that Python says, those inside the records too. */
+  readonly chinese?: Readonly<Record<string, string>>;
 }
 
 export interface Report extends ReportData {

@@ -35,7 +35,7 @@ export function flowView(flow: Flow, layout: Layout | null): FlowView {
 }
 
 /** 'stages.0.conv1', or 'cell (call 3)' for later calls. */
-export function layerName(layer: Layer): string {
+export function layerName(layer: { readonly scope: string; readonly module: string; readonly call?: number }): string {
   return layer.call ? `${layer.scope} (call ${layer.call})` : layer.scope || layer.module;
 }
 
@@ -46,6 +46,7 @@ export const layerNamed = (flow: Flow, scope: string | undefined): number => (sc
 export function layerOf(view: FlowView, chosen: Selection | null): number {
   if (!chosen) return -1;
   if (chosen.what === "layer") return chosen.index;
+  if (chosen.what === "block") return -1;
   if (chosen.what === "node") return view.flow.graph?.nodes.layer[chosen.index] ?? -1;
   if (chosen.what === "group") return view.layout?.groups[chosen.index]?.sums.smallest_layer ?? -1;
   return view.flow.graph?.nodes.layer[view.nodeOfFork[chosen.index] ?? -1] ?? -1;

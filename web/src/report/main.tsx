@@ -8,6 +8,7 @@ import { Page } from "./Page";
 import { tellHeight } from "./host";
 import type { AnyRecord } from "./records";
 import { define } from "./terms";
+import { tellIn } from "./told";
 import { withVisibleTexts } from "./visible";
 
 async function start(): Promise<void> {
@@ -15,6 +16,7 @@ async function start(): Promise<void> {
   const [data, records] = await Promise.all([pageData<ReportData>("data"), pageData<AnyRecord[]>("records")]);
   if (!root || !data || !records) return;
   define(data.definitions);
+  tellIn(data.chinese ?? {});
   followUrl();
   followTheme();
   document.body.classList.add("report");

@@ -12,6 +12,17 @@ export interface Epoch {
   readonly seconds: Num;
 }
 
+/** Images classified once. */
+export interface Evaluation {
+  readonly right: number;
+  readonly images: number;
+  readonly classes: readonly string[];
+  readonly class_images: readonly number[];
+  readonly class_right: readonly number[];
+  /** [true class][class that it was called]; empty for very many classes. */
+  readonly confusion: readonly (readonly number[])[];
+}
+
 export interface RunRecord {
   readonly kind: "run";
   readonly name: string;
@@ -25,7 +36,9 @@ export interface RunRecord {
   readonly diverged_at_step: number | null;
   readonly interrupted: boolean;
   readonly recipe: { readonly learning_rate: Num };
-  readonly test?: { readonly right: number; readonly images: number } | null;
+  /** From 1: the epoch whose weights were kept. */
+  readonly best_epoch?: number | null;
+  readonly test?: Evaluation | null;
   readonly gradient: { readonly initial: Flow; readonly final: Flow | null } | null;
 }
 
@@ -91,3 +104,24 @@ function scaled(value: Num, factor: number): number | null {
 
 /** Whether anything changes over epochs: a curve of one point is a number, and stands in the table. */
 export const hasCurves = (nets: readonly RunRecord[]): boolean => nets.some((net) => net.epochs.length > 1);
+
+export interface ClassRow {
+  readonly name: string;
+  readonly images: number;
+  /** Fraction of them that were called by their class; null: there are none. */
+  readonly accuracy: number | null;
+  /** What most of the others were called, and how many; null: nothing else, or not known. */
+  readonly mistake: { readonly name: string | null; readonly images: number } | null;
+}
+
+/** Each class of an evaluation, the one with the least accuracy first. */
+export function classRows(test: Evaluation): ClassRow[] {
+  const rows = test.classes.map((name, i) => {
+    const images = test.class_images[i] ?? 0;
+    const others = (test.confusion[i] ?? []).map((count, k) => (k === i ? 0 : count));
+    const most = Math.max(...others, 0);
+    const mistake = most > 0 ? { name: test.classes[others.indexOf(most)] ?? null, images: most } : null;
+    return { name, images, accuracy: images ? (test.class_right[i] ?? 0) / images : null, mistake };
+  });
+  return rows.sort((a, b) => (a.accuracy ?? 2) - (b.accuracy ?? 2));
+}

@@ -5,13 +5,14 @@ import { announce } from "../core/announce";
 /** Which of several records is looked at. */
 export const recordIndex = wholeParam("record", 0, 0, 999);
 
-/** A layer (index into Flow.layers), a node (graph.nodes), a group (layout.groups) or a fork (Flow.forks). */
+/** A layer (index into Flow.layers or Plan.layers), a node (graph.nodes), a group (layout.groups), a fork (Flow.forks) or
+ * a block (Plan.blocks). */
 export interface Selection {
-  readonly what: "layer" | "node" | "group" | "fork";
+  readonly what: "layer" | "node" | "group" | "fork" | "block";
   readonly index: number;
 }
 
-const LETTERS = { l: "layer", n: "node", g: "group", f: "fork" } as const;
+const LETTERS = { l: "layer", n: "node", g: "group", f: "fork", b: "block" } as const;
 const at = textParam("at");
 
 /** What is selected now; null: nothing. Reading it subscribes. */

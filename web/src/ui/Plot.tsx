@@ -1,6 +1,6 @@
 /** Lines and points over a linear axis, with a logarithmic or linear y axis. Every plot has its table. */
 import { scaleLinear } from "d3-scale";
-import { line } from "d3-shape";
+import { curveLinear, curveStep, line } from "d3-shape";
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { fromLog10, short, signed } from "../core/numbers";
@@ -21,6 +21,8 @@ export interface Series {
   readonly look: number;
   /** A line of theory: thin and dotted, without marks. */
   readonly isTheory?: boolean;
+  /** Stairs with their area filled, without marks. */
+  readonly isStairs?: boolean;
 }
 
 interface Props {
@@ -32,11 +34,16 @@ interface Props {
   readonly yDomain?: readonly [number, number];
   readonly xTicks?: readonly number[];
   readonly xText?: (tick: number) => string;
+  /** Where they are not a few round numbers. */
+  readonly yTicks?: readonly number[];
+  readonly yText?: (value: number) => string;
   /** A place to mark, and what happens when a place is chosen. */
   readonly selected?: number | null;
   readonly onSelect?: (x: number) => void;
+  /** The place under the pointer; null: it has left. */
+  readonly onPoint?: (x: number | null) => void;
   /** More drawing, in the plot's own coordinates. */
-  readonly overlay?: (x: (value: number) => number, y: (value: number) => number) => ComponentChildren;
+  readonly overlay?: (x: (value: number) => number, y: (value: number) => number, frame: { readonly top: number; readonly bottom: number }) => ComponentChildren;
   readonly height?: number;
 }
 
@@ -50,26 +57,29 @@ const BOTTOM = 44;
 export const MARKS = ["●", "■", "◆", "✖", "▲", "▼", "✚", "⬟"] as const;
 
 export function Plot(props: Props) {
-  const { label, series, xTitle, yTitle, logarithmic = false, selected = null, onSelect, overlay, height = 320 } = props;
+  const { label, series, xTitle, yTitle, logarithmic = false, selected = null, onSelect, onPoint, overlay, height = 320 } = props;
   const [frame, width] = useWidth(WIDEST);
   const shown = series.flatMap((one) => one.points);
   const x = scaleLinear(extent(shown.map(([at]) => at)), [LEFT, width - RIGHT]);
   const y = scaleLinear(props.yDomain ?? padded(shown.map(([, value]) => value)), [height - BOTTOM, TOP]);
-  const yTicks = y.ticks(6).filter((tick) => !logarithmic || Number.isInteger(tick));
-  const xTicks = props.xTicks ?? x.ticks(width / 80).filter(Number.isInteger);
   const xText = (tick: number) => props.xText?.(tick) ?? String(tick);
-  const text = (value: number) => (logarithmic ? fromLog10(value, 2) : signed(short(value, 3)));
-  const choose = (event: MouseEvent) => {
+  const xTicks = apart(props.xTicks ?? x.ticks(width / 80).filter(Number.isInteger), x, xText);
+  const text = (value: number) => props.yText?.(value) ?? (logarithmic ? fromLog10(value, 2) : signed(short(value, 3)));
+  const placeOf = (event: MouseEvent) => {
     const box = (event.currentTarget as SVGElement).getBoundingClientRect();
     const at = x.invert(((event.clientX - box.left) / box.width) * width);
     const places = shown.map(([place]) => place);
-    if (places.length) onSelect?.(places.reduce((best, place) => (Math.abs(place - at) < Math.abs(best - at) ? place : best)));
+    return places.reduce((best, place) => (Math.abs(place - at) < Math.abs(best - at) ? place : best), NaN);
   };
+  const ticks = props.yTicks ?? y.ticks(6).filter((tick) => !logarithmic || Number.isInteger(tick));
+  const yTicks = ticks.filter((tick, i) => i === 0 || text(tick) !== text(ticks[i - 1] ?? NaN)); // 100 and 100.2 read the same
+  const choose = (event: MouseEvent) => shown.length && onSelect?.(placeOf(event));
+  const point = (event: MouseEvent) => shown.length && onPoint?.(placeOf(event));
   // of thousands of rows: made anew only when what it says has changed
-  const table = useMemo(() => <PlotTable label={label} series={series} xTitle={xTitle} text={text} />, [label, series, xTitle, logarithmic]);
+  const table = useMemo(() => <PlotTable label={label} series={series} xTitle={xTitle} text={text} xText={xText} />, [label, series, xTitle, logarithmic]);
   return (
     <div class="plot" ref={frame}>
-      <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={label} onClick={onSelect && choose}>
+      <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={label} onClick={onSelect && choose} onPointerMove={onPoint && point} onPointerLeave={onPoint && (() => onPoint(null))}>
         {yTicks.map((tick) => (
           <g key={tick} class="tick">
             <line x1={LEFT} x2={width - RIGHT} y1={y(tick)} y2={y(tick)} />
@@ -91,9 +101,9 @@ export function Plot(props: Props) {
         </text>
         {selected !== null && <line class="selected" x1={x(selected)} x2={x(selected)} y1={TOP} y2={height - BOTTOM} />}
         {series.map((one) => (
-          <Line key={one.name} series={one} x={x} y={y} />
+          <Line key={one.name} series={one} x={x} y={y} bottom={height - BOTTOM} />
         ))}
-        {overlay?.(x, y)}
+        {overlay?.(x, y, { top: TOP, bottom: height - BOTTOM })}
       </svg>
       <Key series={series} />
       <details class="numbers">
@@ -104,17 +114,29 @@ export function Plot(props: Props) {
   );
 }
 
-function Line({ series, x, y }: { series: Series; x: (value: number) => number; y: (value: number) => number }) {
+interface LineProps {
+  readonly series: Series;
+  readonly x: (value: number) => number;
+  readonly y: (value: number) => number;
+  /** Of the axis. */
+  readonly bottom: number;
+}
+
+function Line({ series, x, y, bottom }: LineProps) {
   const known = (value: number | null): value is number => value !== null && Number.isFinite(value);
   const path = line<readonly [number, number | null]>()
     .defined(([, value]) => known(value))
     .x(([at]) => x(at))
-    .y(([, value]) => y(value ?? 0));
+    .y(([, value]) => y(value ?? 0))
+    .curve(series.isStairs ? curveStep : curveLinear);
   const every = Math.ceil(series.points.length / 16);
+  const drawn = path([...series.points]) ?? "";
+  const [first, last] = [series.points[0], series.points.at(-1)];
   return (
-    <g class={`series look${series.look}${series.isTheory ? " theory" : ""}`}>
-      <path d={path([...series.points]) ?? ""} />
-      {!series.isTheory &&
+    <g class={`series ${classOf(series)}`}>
+      {series.isStairs && first && last && <path class="area" d={`${drawn}L${x(last[0])},${bottom}L${x(first[0])},${bottom}Z`} />}
+      <path d={drawn} />
+      {!isPlain(series) &&
         series.points.map(([at, value], i) =>
           known(value) && i % every === 0 ? (
             <text key={at} class="mark" x={x(at)} y={y(value) + 4} text-anchor="middle">
@@ -126,14 +148,19 @@ function Line({ series, x, y }: { series: Series; x: (value: number) => number; 
   );
 }
 
+const isPlain = (series: Series): boolean => Boolean(series.isTheory || (series.isStairs && series.points.length > 1));
+
+const classOf = (series: Series): string =>
+  [`look${series.look}`, series.isTheory && "theory", series.points.length === 1 && "alone"].filter(Boolean).join(" ");
+
 function Key({ series }: { series: readonly Series[] }) {
   return (
     <ul class="key">
       {series.map((one) => (
-        <li key={one.name} class={`look${one.look}${one.isTheory ? " theory" : ""}`}>
+        <li key={one.name} class={classOf(one)}>
           <svg viewBox="0 0 36 12" width="36" height="12" aria-hidden="true">
             <path d="M0,6H36" />
-            {!one.isTheory && (
+            {!isPlain(one) && (
               <text class="mark" x="18" y="10" text-anchor="middle">
                 {MARKS[one.look % MARKS.length]}
               </text>
@@ -148,9 +175,10 @@ function Key({ series }: { series: readonly Series[] }) {
 
 interface TableProps extends Pick<Props, "label" | "series" | "xTitle"> {
   readonly text: (value: number) => string;
+  readonly xText: (value: number) => string;
 }
 
-function PlotTable({ label, series, xTitle, text }: TableProps) {
+function PlotTable({ label, series, xTitle, text, xText }: TableProps) {
   const rows = [...new Set(series.flatMap((one) => one.points.map(([at]) => at)))].sort((a, b) => a - b);
   const columns = series.map((one) => new Map(one.points));
   return (
@@ -169,7 +197,7 @@ function PlotTable({ label, series, xTitle, text }: TableProps) {
         <tbody>
           {rows.map((row) => (
             <tr key={row}>
-              <th scope="row">{row}</th>
+              <th scope="row">{xText(row)}</th>
               {columns.map((column, i) => {
                 const value = column.get(row);
                 return <td key={i}>{value === undefined || value === null ? t("none") : text(value)}</td>;
@@ -180,6 +208,17 @@ function PlotTable({ label, series, xTitle, text }: TableProps) {
       </table>
     </div>
   );
+}
+
+/** Those of some ticks whose texts do not touch each other, from the left. */
+function apart(ticks: readonly number[], x: (value: number) => number, text: (tick: number) => string): number[] {
+  let free = -Infinity;
+  return ticks.filter((tick) => {
+    const half = widthOf(text(tick)) / 2;
+    if (x(tick) - half < free) return false;
+    free = x(tick) + half + 4;
+    return true;
+  });
 }
 
 function extent(values: readonly number[]): [number, number] {

@@ -14,7 +14,8 @@ from typing import Any
 from gradpath.errors import MissingExtraError, UserError, first_line
 from gradpath.record import CircuitRecord
 from gradpath.report._motion._clock import hold_seconds, step_seconds
-from gradpath.report._motion._film import HEIGHT, WIDTH, frame
+from gradpath.report._motion._film import HEIGHT, WIDTH
+from gradpath.report._motion._shots import Shots, walk_shots
 
 _FONTS = resources.files("gradpath.report") / "assets" / "fonts"
 _FAMILY = "Gradpath Sans"
@@ -24,21 +25,36 @@ _NARROWEST, _WIDEST = 320, 3840
 
 
 def circuit_png(record: CircuitRecord, theme: str = "light", k: int | None = None, width: int = WIDTH) -> bytes:
+    """Frame k (None: the last) of a circuit's walk as a PNG. Raises as `png`."""
+    return png(walk_shots(record), theme, k, width)
+
+
+def circuit_gif(record: CircuitRecord, theme: str = "light", width: int = WIDTH) -> bytes:
+    """A circuit's walk as a GIF that repeats. Raises as `gif`."""
+    return gif(walk_shots(record), theme, width)
+
+
+def circuit_mp4(record: CircuitRecord, theme: str = "light", width: int = WIDTH) -> bytes:
+    """A circuit's walk as an MP4. Raises as `mp4`."""
+    return mp4(walk_shots(record), theme, width)
+
+
+def png(shots: Shots, theme: str = "light", k: int | None = None, width: int = WIDTH) -> bytes:
     """Frame k (None: the last) as a PNG of `width` × 9/16 `width` pixels.
 
     Raises UserError for a frame, theme or width that cannot be; MissingExtraError without resvg_py.
     """
     _check(theme, width)
-    return _pixels(frame(record, len(record.steps) if k is None else k, theme), width)
+    return _pixels(shots.frame(shots.last if k is None else k, theme), width)
 
 
-def circuit_gif(record: CircuitRecord, theme: str = "light", width: int = WIDTH) -> bytes:
-    """All frames as a GIF that repeats. Raises as `circuit_png`; needs Pillow, too."""
+def gif(shots: Shots, theme: str = "light", width: int = WIDTH) -> bytes:
+    """All frames as a GIF that repeats. Raises as `png`; needs Pillow, too."""
     image = _pillow()
-    frames = [image.open(io.BytesIO(png)).convert("RGB") for png in _frames(record, theme, width)]
+    frames = [image.open(io.BytesIO(shown)).convert("RGB") for shown in _frames(shots, theme, width)]
     palette = _mosaic(image, [frames[-1], frames[len(frames) // 2]]).quantize(_COLOURS, dither=0)
     indexed = [shown.quantize(palette=palette, dither=0) for shown in frames]
-    milliseconds = [round(1000 * seconds) for seconds in _durations(record)]
+    milliseconds = [round(1000 * seconds) for seconds in _durations(shots.last)]
     file = io.BytesIO()
     indexed[0].save(
         file, "GIF", save_all=True, append_images=indexed[1:], duration=milliseconds, loop=0, optimize=True, disposal=1
@@ -46,8 +62,8 @@ def circuit_gif(record: CircuitRecord, theme: str = "light", width: int = WIDTH)
     return file.getvalue()
 
 
-def circuit_mp4(record: CircuitRecord, theme: str = "light", width: int = WIDTH) -> bytes:
-    """All frames as an MP4 (H.264). Raises as `circuit_png`; UserError where there is no ffmpeg, or it fails."""
+def mp4(shots: Shots, theme: str = "light", width: int = WIDTH) -> bytes:
+    """All frames as an MP4 (H.264). Raises as `png`; UserError where there is no ffmpeg, or it fails."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise UserError(
@@ -55,10 +71,10 @@ def circuit_mp4(record: CircuitRecord, theme: str = "light", width: int = WIDTH)
             "brew install ffmpeg, winget install ffmpeg), or write .gif or .svg"
         )
     # each frame is piped as often as it is seen in units of one step, the last one for as long as it is held
-    step = step_seconds(len(record.steps))
+    step = step_seconds(shots.last)
     pngs = b"".join(
-        png * max(1, round(seconds / step))
-        for png, seconds in zip(_frames(record, theme, width), _durations(record), strict=True)
+        shown * max(1, round(seconds / step))
+        for shown, seconds in zip(_frames(shots, theme, width), _durations(shots.last), strict=True)
     )
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "film.mp4"
@@ -72,14 +88,13 @@ def circuit_mp4(record: CircuitRecord, theme: str = "light", width: int = WIDTH)
         return film.read_bytes()
 
 
-def _durations(record: CircuitRecord) -> list[float]:
-    steps = len(record.steps)
+def _durations(steps: int) -> list[float]:
     return [step_seconds(steps)] * steps + [hold_seconds(steps)]
 
 
-def _frames(record: CircuitRecord, theme: str, width: int) -> Iterator[bytes]:
+def _frames(shots: Shots, theme: str, width: int) -> Iterator[bytes]:
     _check(theme, width)
-    return (_pixels(frame(record, k, theme), width) for k in range(len(record.steps) + 1))
+    return (_pixels(shots.frame(k, theme), width) for k in range(shots.last + 1))
 
 
 def _check(theme: str, width: int) -> None:

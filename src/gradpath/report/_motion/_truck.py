@@ -60,6 +60,30 @@ def truck_svg(without: CircuitRecord, express: CircuitRecord, theme: str = "auto
     The records are `gp.circuit("truck", lane="none")` and the same with "express"; raises UserError for others,
     and for more than `MOST_CUSTOMERS`.
     """
+    roads = _roads(without, express)
+    clock = Clock(len(roads[0].stops) - 1)
+    rules = clock.rules(roads[0].driving(clock))
+    return _file(express, theme, rules, [road.drawn(clock) for road in roads])
+
+
+def truck_frame(without: CircuitRecord, express: CircuitRecord, k: int, theme: str = "auto") -> str:
+    """Frame k of the same, standing still: the trucks at stop k, as on the explainer's page. 0: at the loss.
+
+    Raises as `truck_svg`, and UserError for a frame that there is not.
+    """
+    roads = _roads(without, express)
+    last = len(roads[0].stops) - 1
+    if not 0 <= k <= last:
+        raise UserError(f"there is no frame {k}: the truck has the frames 0 to {last}")
+    return _file(express, theme, "", [road.standing(k) for road in roads])
+
+
+def truck_frames(without: CircuitRecord, express: CircuitRecord) -> int:
+    """The last frame: one for each customer, and one for x. Raises as `truck_svg`."""
+    return len(_roads(without, express)[0].stops) - 1
+
+
+def _roads(without: CircuitRecord, express: CircuitRecord) -> list[_Road]:
     roads = [_Road(record, y) for record, y in zip((without, express), _ROADS, strict=True)]
     if [road.has_lane for road in roads] != [False, True] or len({len(road.stops) for road in roads}) > 1:
         raise UserError("the truck drives past one queue twice: give the circuits truck with lane none, then express")
@@ -68,18 +92,25 @@ def truck_svg(without: CircuitRecord, express: CircuitRecord, theme: str = "auto
             f"the truck's picture has room for {MOST_CUSTOMERS} customers, not for {len(roads[0].customers)}: ask for "
             "fewer, or for the gates of one lane, --set lane=express"
         )
-    clock = Clock(len(roads[0].stops) - 1)
-    words = _WORDS[express.language]
+    return roads
+
+
+def _file(express: CircuitRecord, theme: str, rules: str, roads: list[Markup]) -> str:
     return svg_file(
         express,
         WIDTH,
         HEIGHT,
-        element("style", style(theme, RULES + _RULES + clock.rules(roads[0].driving(clock)))),
+        element("style", style(theme, RULES + _RULES + rules)),
         element("rect", class_="page", width=WIDTH, height=HEIGHT),
         text(_MARGIN, 60, printable(express.title), "title"),
-        *(road.drawn(clock) for road in roads),
-        text(_MARGIN, HEIGHT - 20, words["breaks"], "legend"),
+        *roads,
+        text(_MARGIN, HEIGHT - 20, _WORDS[express.language]["breaks"], "legend"),
     )
+
+
+def _truck_body() -> list[Markup]:
+    body = element("path", class_="truck", d="M-46 -8v-14l10-14h18v22h64v6z")
+    return [body, *(element("circle", class_="truck", cx=x, cy="-4", r="6") for x in (-32, 14, 32))]
 
 
 class _Road:
@@ -99,6 +130,18 @@ class _Road:
         self.x = [_DEPOT - k * pitch for k in range(len(self.stops))]
 
     def drawn(self, clock: Clock) -> Markup:
+        """All of it, moving."""
+        arrivals = [element("g", *self._arrival(k), class_=f"a{k}") for k in range(1, len(self.stops))]
+        return joined(self._lasting(), *arrivals, self._truck(clock))
+
+    def standing(self, k: int) -> Markup:
+        """As it is at stop k."""
+        arrived = [mark for stop in range(1, k + 1) for mark in self._arrival(stop)]
+        truck = element("g", *_truck_body(), self._crate(k), transform=f"translate({n(self.x[k])} {n(self.y)})")
+        return joined(self._lasting(), *arrived, truck)
+
+    def _lasting(self) -> Markup:
+        """Road, loss, customers and x: what is always there."""
         title = self.words["express" if self.has_lane else "none"]
         marks = [
             text(_MARGIN, self.y - (_LANE + 34 if self.has_lane else 90), title, "head"),
@@ -108,8 +151,7 @@ class _Road:
         ]
         for k, customer in enumerate(self.customers, 1):
             marks += self._customer(self.x[k], customer)
-        marks += [element("g", *self._arrival(k), class_=f"a{k}") for k in range(1, len(self.stops))]
-        return joined(*marks, self._truck(clock))
+        return joined(*marks)
 
     def _customer(self, x: float, name: str) -> list[Markup]:
         y = self.y + _STANDS
@@ -146,9 +188,7 @@ class _Road:
         last = len(self.stops) - 1
         cargo = [element("g", self._crate(k), class_="o", style=clock.delay(k)) for k in range(last)]
         cargo.append(element("g", self._crate(last), class_=f"a{last}"))
-        body = element("path", class_="truck", d="M-46 -8v-14l10-14h18v22h64v6z")
-        wheels = [element("circle", class_="truck", cx=x, cy="-4", r="6") for x in (-32, 14, 32)]
-        moving = element("g", body, *wheels, *cargo, class_="drive")
+        moving = element("g", *_truck_body(), *cargo, class_="drive")
         return element("g", moving, transform=f"translate({n(self.x[last])} {n(self.y)})")
 
     def _crate(self, k: int) -> Markup:

@@ -85,8 +85,8 @@ def ours() -> Iterator[Net]:
 def of_torchvision() -> Iterator[Net]:
     models = load_torchvision() and load("torchvision.models")
     for name in (
-        "vgg16 googlenet resnet18 resnet50 resnet152 wide_resnet50_2 resnext50_32x4d densenet121 mobilenet_v2 "
-        "efficientnet_b0 regnet_y_400mf convnext_tiny swin_t"
+        "vgg16 googlenet resnet18 resnet50 resnet152 wide_resnet50_2 resnext50_32x4d densenet121 shufflenet_v2_x1_0 "
+        "mobilenet_v2 efficientnet_b0 regnet_y_400mf convnext_tiny swin_t"
     ).split():
         options = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
         make = lambda name=name, options=options: models.get_model(name, weights=None, **options)  # noqa: E731
@@ -97,8 +97,13 @@ def of_timm() -> Iterator[Net]:
     with contextlib.suppress(ImportError):
         load_torchvision()
     timm = load("timm")
-    for name in ("vit_base_patch16_224",):  # torchvision's ViT begins with a head of zeros: no gradient anywhere
-        make = lambda name=name: timm.create_model(name)  # noqa: E731
+    nets = {  # timm closes every branch at the start, by a last norm of zeros, where it is not told to leave them open
+        "res2net50_26w_4s": {"zero_init_last": False},
+        "cspresnet50": {"zero_init_last": False},
+        "vit_base_patch16_224": {},  # torchvision's ViT begins with a head of zeros: no gradient anywhere
+    }
+    for name, options in nets.items():
+        make = lambda name=name, options=options: timm.create_model(name, **options)  # noqa: E731
         yield Net(name, "timm", make, images(4, 224, 1000), image_loss, "4×3×224×224")
 
 
@@ -221,8 +226,9 @@ norms at the outputs of the first and the last weighted layer. All words: [defin
 Random weights as the library draws them (seed {SEED}), train mode with its dropout, random inputs and labels,
 cross-entropy, float32. Mean ± standard error over {BATCHES} random batches, the weights the same; other weights move
 the numbers more: the effective depth of a resnet-56 has a standard deviation of 0.25 over four draws of its weights, of
-0.024 over four batches. ConvNeXt's branches begin with a factor of 1e-6 (LayerScale), hence its 0.00. The Llama is a
-small one (width 512).
+0.024 over four batches. ConvNeXt's branches begin with a factor of 1e-6 (LayerScale), hence its 0.00; timm's two
+residual nets are made with zero_init_last=False, since a last norm of zeros closes every branch. The Llama is a small
+one (width 512).
 
 Written by `python bench/gallery.py` from [bench/results/gallery.json](../bench/results/gallery.json).
 """.strip().splitlines()

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradpath.errors import TraceError
 from gradpath.flow._asfound import plain_view
-from gradpath.flow._findings import with_findings
+from gradpath.flow._findings import over_losses, with_findings
 from gradpath.flow._forward import Forward, Place, check_model
 from gradpath.flow._graph import Node
 from gradpath.flow._layers import LayerMeter
@@ -73,6 +73,7 @@ class TraceContext:
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, where: Any) -> None:
         self._stack.close()
+        self.flows[:] = over_losses(self.flows)
         if kind is None:
             self.flow  # noqa: B018  (says what is missing)
 

@@ -14,8 +14,11 @@ from gradpath.flow._forward import Forward
 from gradpath.flow._gain import fit_gains
 from gradpath.flow._layer_records import ParameterNorms, layer_record
 from gradpath.flow._layers import Call, autocast_on, own_parameters
+from gradpath.flow._names import model_name
+from gradpath.flow._parallel import parallel_modules
 from gradpath.flow._topology import record_graph
 from gradpath.record import Flow, Nonlinearity, Reuse, Unseen
+from gradpath.record._side_by_side import side_by_side
 
 Gradients = Mapping[str, Tensor | None]
 """Parameter name → its gradient, None where none arrived."""
@@ -37,8 +40,9 @@ def flow_record(
     stem = next((layer for layer in layers if layer.weighted and layer.log10_gradient_norm is not None), None)
     shares = [f.skip_share for f in forks if f.kind == "residual" and f.skip_share is not None]
     graph = record_graph(forward)  # before the notes are read
+    parallel = parallel_modules(forward)
     return Flow(
-        model=type(forward.model).__name__,
+        model=model_name(forward.model),
         mode=_mode(forward.model),
         dtype=_one({str(p.dtype).removeprefix("torch.") for p in forward.model.parameters()}),
         autocast=forward.meter.autocast or autocast_on(forward.loss.device.type),
@@ -47,7 +51,7 @@ def flow_record(
         at=forward.at_name,
         stem_over_head=_ratio(weighted),
         log10_stem_gradient_norm=None if stem is None else stem.log10_gradient_norm,
-        gain_per_layer=fit_gains(layers),
+        gain_per_layer=fit_gains(side_by_side(layers, parallel)),
         skip_share=sum(shares) / len(shares) if shares else None,
         effective_depth=effective_depth,
         forks=forks,
@@ -57,6 +61,7 @@ def flow_record(
         nonlinearities=units,
         reuse=reuse,
         graph=graph,
+        parallel=parallel,
     )
 
 

@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from gradpath.errors import TraceError
 from gradpath.flow._asfound import as_found, plain_view
 from gradpath.flow._forks import ForkPlan, describe, plan_forks
-from gradpath.flow._graph import ACCUMULATE, Graph, Made, Node, elements, operation
+from gradpath.flow._graph import ACCUMULATE, Graph, Made, Node, elements, is_weighted, operation
 from gradpath.flow._heap import collector_paused, reserve
 from gradpath.flow._hidden import hides, watched
 from gradpath.flow._layers import LayerMeter, tensors
@@ -48,6 +48,8 @@ class Forward:
         self.parameters = {name: p for p, name in self.names.items() if p.requires_grad}
         self.graph = Graph(loss.grad_fn, frozenset(meter.anchors), operations=operations or {})
         self._note_not_met()
+        self._note_transformed()
+        self._outside = self._layers_outside()
         self.plans: list[ForkPlan] = plan_forks(self.graph)
         self.at, self.at_name = self._usual_place() if at is None else self._asked_place(at)
 
@@ -73,6 +75,32 @@ class Forward:
         if missing:
             self.notes.append(f"operations: this pass has none that is called {', '.join(missing)}")
 
+    def _note_transformed(self) -> None:
+        names = list(self.meter.transformed)
+        if names and not self.meter.calls:
+            raise TraceError(
+                "the model runs inside a transform of torch.func (vmap, grad), where nothing can be measured: call it "
+                "on the whole batch, and take gradients in it by torch.autograd.grad(…, create_graph=True), to trace it"
+            )
+        if names:
+            self.notes.append(
+                f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} ran inside a transform of torch.func "
+                "(vmap, grad), where nothing can be measured"
+            )
+
+    def _layers_outside(self) -> list[Node]:
+        """Layers of weights that no module's call stands for: a model that multiplies by its own parameters."""
+        seen = {call.scope for call in self.meter.calls if call.weighted}
+        scope = self.meter.scopes.of
+        found = [n for n in self.graph.nodes if is_weighted(n) and self.graph.is_layer(n) and scope(n) not in seen]
+        if found:
+            count = "1 layer of weights is" if len(found) == 1 else f"{len(found)} layers of weights are"
+            self.notes.append(
+                f"{count} applied in a larger module's own code (the first: {self.name(found[-1])}): depth counts "
+                "calls of modules and is without them"
+            )
+        return found
+
     def reserve_heap(self, held: Iterable[Made]) -> Tensor | None:
         """Room for backward passes that hold up to two gradients of each of these tensors, beside temporaries of the
         largest size; hold what is returned for as long as they run."""
@@ -95,7 +123,10 @@ class Forward:
                 self.notes.append(f"no layer was called before the first residual fork: paths are taken at {name}")
                 return GradientEdge(*first.made), name
         if calls and calls[0].edge is not None:
-            return calls[0].edge, calls[0].scope
+            upstream = self.graph.behind(calls[0].edge.node) if self._outside else set()
+            if first is None and self._outside and self._outside[-1] in upstream:
+                return GradientEdge(self._outside[-1], 0), self.name(self._outside[-1])
+            return calls[0].edge, calls[0].scope or "the output"
         return get_gradient_edge(self.loss), "the loss"
 
     def _asked_place(self, at: Place) -> tuple[GradientEdge, str]:

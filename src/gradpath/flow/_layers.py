@@ -72,6 +72,8 @@ class LayerMeter:
         self.scopes = Scopes()
         self.anchors: set[Any] = set()
         self.seen: Counter[str] = Counter()
+        self.transformed: dict[str, None] = {}
+        """Modules that were called inside a transform of torch.func: nothing of these calls is noted."""
         self.edges: dict[str, GradientEdge] = {}
         """Where the first differentiable output of each module's first call is made."""
         self.autocast: str | None = None
@@ -122,6 +124,7 @@ class LayerMeter:
         self.calls.clear()
         self.anchors.clear()
         self.seen.clear()
+        self.transformed.clear()
         self.edges.clear()
 
     @contextmanager
@@ -169,6 +172,9 @@ class LayerMeter:
             if self._aside:
                 return
             self.seen[name] += 1
+            if is_transformed():
+                self.transformed.setdefault(name)
+                return
             found = list(tensors(output))
             self.anchors |= {tensor.grad_fn for tensor in found if tensor.grad_fn is not None}
             edge = next((get_gradient_edge(tensor) for tensor in found if tensor.requires_grad), None)
@@ -202,6 +208,12 @@ class LayerMeter:
                     call.gradient_sample = sample(gradient)
 
         return hook
+
+
+def is_transformed() -> bool:
+    """Whether a transform of torch.func (grad, vmap, jvp …) runs. Tensors in it are of the transform's own, and what
+    they receive is no gradient of the loss."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def autocast_on(device: str) -> str | None:

@@ -30,8 +30,6 @@ def compute_losses(
 _EXPLAINED = {
     "Inference tensors": "a parameter or an input was made inside torch.inference_mode(), and autograd does not take "
     "it: make it outside, or clone it",
-    "We don't support vmap": "the model runs inside torch.func.vmap, where nothing can be measured: call it on "
-    "the whole batch to trace it",
 }
 """What torch says of the user's mistake, and what we say."""
 

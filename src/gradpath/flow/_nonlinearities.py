@@ -50,7 +50,7 @@ def _record(node: Node, name: str) -> Nonlinearity | None:
         saved = getattr(node, attribute).detach()
     except (AttributeError, RuntimeError):  # another version of torch; overwritten or freed
         return None
-    if not saved.numel():
+    if not saved.numel() or saved.is_complex():  # the rules know the real line
         return None
     saved = saved.reshape(-1) if not saved.dim() else saved
     unit = _unit_dimension(node, saved.dim())

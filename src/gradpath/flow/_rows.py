@@ -13,15 +13,16 @@ class Rows:
     Slices that a concatenation sends back would each hold the gradient of all of it."""
 
     def __init__(self, count: int, first: Tensor) -> None:
-        self.shape, self.order = first.shape, memory_order(first)
-        self.values = first.detach().new_empty(count, *(first.shape[d] for d in self.order))
+        self.shape, order = first.shape, memory_order(first)
+        self.values = first.detach().new_empty(count, *(first.shape[d] for d in order))
+        back = sorted(range(first.dim()), key=order.__getitem__)
+        self._shaped = self.values.permute(0, *(d + 1 for d in back))
 
     def copy(self, row: int, grad: Tensor) -> Tensor:
         """The copy, in the shape of the gradient."""
         if grad.shape != self.shape:  # a user's own Function may leave it to autograd to sum over what was broadcast
             grad = grad.sum_to_size(self.shape)
-        back = sorted(range(grad.dim()), key=self.order.__getitem__)
-        return self.values[row].permute(back).copy_(grad)
+        return self._shaped[row].copy_(grad)
 
     def matrix(self, rows: list[int]) -> Tensor:
         """Rows × elements."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from gradpath.errors import TraceError
 from gradpath.flow._context import TraceContext
-from gradpath.flow._findings import diagnosed
+from gradpath.flow._findings import diagnosed, over_losses
 from gradpath.flow._forward import Place, forward_passes
 from gradpath.flow._operations import Operations
 from gradpath.flow._paths._question import unwrapped
@@ -124,5 +124,6 @@ def trace(
             )
     records = {name: statistics([each[name] for each in found]) for name in found[0]}
     if not quick:
+        records = dict(zip(records, over_losses(list(records.values())), strict=True))
         records = {name: diagnosed(model, flow, batch, criterion, step) for name, flow in records.items()}
     return records[""] if list(records) == [""] else records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,6 +92,15 @@ def with_findings(model: nn.Module, flow: Flow) -> Flow:
     return replace(flow, findings=findings(flow))
 
 
+def over_losses(flows: Sequence[Flow]) -> list[Flow]:
+    """Flows of one step, less the findings of layers without a gradient that another of its losses feeds: a GAN's
+    generator and its discriminator each have a loss of their own."""
+    layers = [layer for flow in flows for layer in flow.layers]
+    fed = {layer.scope for layer in layers if layer.log10_gradient_norm is not None}
+    kept = (tuple(x for x in flow.findings if x.kind != "no gradient" or x.where not in fed) for flow in flows)
+    return [replace(flow, findings=found) for flow, found in zip(flows, kept, strict=True)]
+
+
 def diagnosed(
     model: nn.Module,
     flow: Flow,
@@ -107,5 +116,5 @@ def diagnosed(
     if origin is None:  # it did not happen again: dropout, or another source of chance
         return flow
     first, *others = flow.findings
-    told = replace(first, sentence=f"{first.sentence} It begins at {origin}.")
+    told = replace(first, sentence=f"{first.sentence} It begins at {origin}.", facts=first.facts | {"origin": origin})
     return replace(flow, findings=(told, *others))

@@ -60,7 +60,31 @@ def _steady(flow: Flow, found: Profile) -> Finding:
         remedy=cause.remedy,
         severity=abs(found.decades) - threshold(flow, found.layers),
         cures=cause.cures,
+        facts={
+            "cause": cause.name,
+            "from": layer_name(flow, last),
+            "to": layer_name(flow, first),
+            "layers": str(found.layers),
+            "factor": factor(found.decades),
+            "energy": f"{10 ** (2 * found.slope):.3g}",
+            "rms": f"{10**found.slope:.3g}",
+            **({} if found.breaks_at is None else {"breaks": str(found.breaks_at)}),
+            **_reached(found.slope),
+            **_theory_facts(expected),
+        },
     )
+
+
+def _theory_facts(expected: Expectation | None) -> dict[str, str]:
+    if expected is None:
+        return {}
+    return {
+        "expected": f"{expected.energy_gain:.3g}",
+        "measured": f"{expected.measured:.3g}",
+        "unit": expected.unit,
+        "rule": expected.rule,
+        "source": expected.source,
+    }
 
 
 def _theory(expected: Expectation | None) -> str:
@@ -74,11 +98,17 @@ def _theory(expected: Expectation | None) -> str:
 
 def _reach(rate: float) -> str:
     """Half-length, and where number formats end: for a gradient that is 1 at the last layer."""
-    length, limits = ("half-length", _SMALLEST) if rate < 0 else ("doubling length", _LARGEST)
-    depths = {name: math.ceil(limit / rate) for name, limit in limits.items()}
+    length, *depths = (f"{name} {value}" for name, value in _reached(rate).items())
     verb = "underflows" if rate < 0 else "overflows"
-    ends = ", ".join(f"{name} after {depth}" for name, depth in depths.items())
-    return f"{length} {math.log10(2) / abs(rate):.1f} layers; a gradient of 1 {verb} {ends} layers"
+    ends = ", ".join(depth.replace(" ", " after ") for depth in depths)
+    return f"{length} layers; a gradient of 1 {verb} {ends} layers"
+
+
+def _reached(rate: float) -> dict[str, str]:
+    """Layers: 'half-length' or 'doubling length', then the depth at which each format ends."""
+    length, limits = ("half-length", _SMALLEST) if rate < 0 else ("doubling length", _LARGEST)
+    depths = {name: str(math.ceil(limit / rate)) for name, limit in limits.items()}
+    return {length: f"{math.log10(2) / abs(rate):.1f}"} | depths
 
 
 def starving(flow: Flow) -> list[Finding]:
@@ -113,6 +143,16 @@ def starving(flow: Flow) -> list[Finding]:
             "are far too small, a detach, a unit that is off. Initialise it like its neighbours.",
             severity=min(best, NO_NUMBER + CLIFF) - CLIFF,
             cures=("init=he", "skip=every:2"),
+            facts={
+                "layer": layer_name(flow, starved.scope),
+                "others": str(place - 1),
+                "behind": layer_name(flow, behind.scope),
+                "passes": "nothing" if best == math.inf else factor(-best),
+                "norm": factor(to),
+                "level": factor(level),
+                "behind_scope": behind.scope,
+                "layer_scope": starved.scope,
+            },
         )
     ]
 

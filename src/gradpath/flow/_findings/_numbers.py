@@ -48,6 +48,13 @@ def _broken(flow: Flow, name: str) -> Finding:
         remedy="Load a checkpoint from before it broke. An earlier update wrote it: lower the learning rate, clip the "
         "gradient, or skip steps whose gradient is not finite; gp.watch tells which layer moves first.",
         severity=NO_NUMBER,
+        facts={
+            "what": "parameter",
+            "name": name,
+            "loss": f"{flow.loss:.3g}",
+            "count": str(count_broken),
+            "of": str(len(flow.parameters)),
+        },
     )
 
 
@@ -62,14 +69,27 @@ def _not_finite(flow: Flow, where: str, what: str, why: str, backward: list[str]
         f"{count(len(backward), 'layer')} of {len(flow.layers)}",
         remedy=f"The usual causes: {why}. In 16 bits: scale the loss, or use bfloat16.",
         severity=NO_NUMBER,
+        facts={
+            "what": what,
+            "name": where,
+            "before": _in_front(flow, where) if what == "output" else "",
+            "loss": f"{flow.loss:.3g}",
+            "count": str(len(backward)),
+            "of": str(len(flow.layers)),
+        },
     )
 
 
 def _before(flow: Flow, scope: str) -> str:
-    """The layer in front: it was the last whose output was finite."""
+    before = _in_front(flow, scope)
+    return f"; finite up to {before}" if before else "; it is the first layer: look at the input"
+
+
+def _in_front(flow: Flow, scope: str) -> str:
+    """The layer in front, the last whose output was finite; '' where there is none."""
     names = [layer.scope for layer in flow.layers]
     place = names.index(scope)
-    return f"; finite up to {names[place - 1]}" if place else "; it is the first layer: look at the input"
+    return names[place - 1] if place else ""
 
 
 def float16_underflow(flow: Flow) -> list[Finding]:
@@ -95,6 +115,14 @@ def float16_underflow(flow: Flow) -> list[Finding]:
             remedy=f"Multiply the loss by about {scale:.3g} before the backward pass and divide the gradients by it "
             "after (torch.amp.GradScaler does both), or use bfloat16.",
             severity=-level - 6 if level > -math.inf else NO_NUMBER,
+            facts={
+                "layer": worst.scope,
+                "zeros": percent(_zeros(worst)),
+                "rms": factor(level),
+                "count": str(len(found)),
+                "of": str(len(flow.layers)),
+                "scale": f"{scale:.3g}",
+            },
         )
     ]
 
@@ -132,6 +160,17 @@ def float32_underflow(flow: Flow) -> list[Finding]:
             remedy=f"Scale the loss up, by about 1e{max(math.ceil(-level), 1)}, or leave out the factor that makes it "
             "small; compute likelihoods as logarithms (log_softmax, logsumexp), not as products.",
             severity=math.log10(limit) - level if level < math.log10(limit) else 1.0,
+            facts={
+                "format": name,
+                "what": "loss" if abs(flow.loss) < limit else "gradient",
+                "value": f"{flow.loss:.3g}" if abs(flow.loss) < limit else factor(level),
+                "limit": f"{limit:.2g}",
+                "loss": f"{flow.loss:.3g}",
+                "head": "none" if head is None else factor(head),
+                "zeros": str(zeros),
+                "of": str(len(flow.layers)),
+                "scale": f"1e{max(math.ceil(-level), 1)}",
+            },
         )
     ]
 
@@ -158,5 +197,12 @@ def no_gradient(flow: Flow) -> list[Finding]:
             remedy=f"Look for detach(), torch.no_grad(), .item() or .data between {starved[-1]} and {behind}; if it "
             "is meant, freeze them with requires_grad_(False).",
             severity=NO_NUMBER,
+            facts={
+                "first": starved[0],
+                "last": starved[-1],
+                "behind": behind,
+                "in_front": str(len(starved)),
+                "after": str(len(weighted) - first),
+            },
         )
     ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradpath.flow._layers import resolution
 from gradpath.record import Flow, Fork, Layer
+from gradpath.record._side_by_side import forks_side_by_side, side_by_side
 
 CLIFF = 3.0
 """Decades between two neighbours, above which it is no slope but a cliff."""
@@ -92,9 +93,10 @@ def _rest(levels: np.ndarray) -> float:
 def profile(flow: Flow) -> Profile:
     """Where residual forks make a trunk, they are the points: a gradient inside a branch is scaled by the norm behind
     it and says nothing of the trunk. Forks inside one call (the time steps of a recurrence) make none."""
-    weighted = [layer for layer in flow.layers if layer.weighted]
+    weighted = side_by_side((layer for layer in flow.layers if layer.weighted), flow.parallel)
+    forks = forks_side_by_side(flow)
     layers = _by_resolution((x.resolution, x.scope, i, x.log10_gradient_rms) for i, x in enumerate(weighted))
-    trunks = _by_resolution((resolution(f.shape), _scope(f), i, fork_rms(f)) for i, f in enumerate(flow.residual_forks))
+    trunks = _by_resolution((resolution(f.shape), _scope(f), i, fork_rms(f)) for i, f in enumerate(forks))
     pieces = []
     for name, points in layers.items():
         trunk = trunks.get(name, [])

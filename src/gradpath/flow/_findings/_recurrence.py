@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import takewhile
 
 from gradpath.flow._findings._profile import LAYERS_PER_FORK, Point, Profile, split_at_cliffs
 from gradpath.flow._findings._words import factor, layer_name
@@ -33,6 +34,12 @@ _VANISHING = {
         "Start with the update gate on keeping: its bias at 1 to ln {steps} (Tallec & Ollivier 2018); in PyTorch rows "
         "H to 2H of bias_ih" + _STEPS + "."
     ),
+    "gated": _Remedy(
+        "Start with the gate open that keeps the state (an LSTM's forget gate, a GRU's update gate): its bias at 1 "
+        "(Gers et al. 2000; Jozefowicz et al. 2015), or at ln {steps} for {steps} steps (Tallec & Ollivier 2018)"
+        + _STEPS
+        + "."
+    ),
     "RNN": _Remedy(
         "Use a gated cell (LSTM with a forget-gate bias of 1, GRU), or orthogonal recurrent weights with gain near 1 "
         "(nn.init.orthogonal_ of weight_hh)" + _STEPS + "."
@@ -43,9 +50,10 @@ _OTHER = _Remedy(
     "skip over every step (h + f(h))" + _STEPS + ".",
     ("init=orthogonal",),
 )
+_GATED = ("LSTM", "GRU", "gated")
 _EXPLODING = (
-    "Clip the gradient (torch.nn.utils.clip_grad_norm_, Pascanu et al. 2013), start from orthogonal recurrent weights "
-    "with gain near 1, or use a gated cell; or backpropagate through fewer steps (detach the state every so many)."
+    "Clip the gradient (torch.nn.utils.clip_grad_norm_, Pascanu et al. 2013){gated} start from orthogonal recurrent "
+    "weights with gain near 1; or backpropagate through fewer steps (detach the state every so many)."
 )
 
 
@@ -85,9 +93,9 @@ def _is_number(value: float | None) -> bool:
 
 def _finding(flow: Flow, found: Profile, vanishes: bool) -> Finding:
     cells = list(flow.repeated)
-    cell = layer_name(flow, cells[0]) + (f" to {layer_name(flow, cells[-1])}" if len(cells) > 1 else "")
+    cell, kind = _name(flow, cells), _kind(flow, cells)
     change = f"shrinks to {factor(found.decades)} of itself" if vanishes else f"grows {factor(found.decades)}-fold"
-    remedy = _remedy(flow, cells) if vanishes else _Remedy(_EXPLODING)
+    remedy = _VANISHING.get(kind, _OTHER) if vanishes else _exploding(kind)
     return Finding(
         kind="vanishing" if vanishes else "exploding",
         where=cells[0],
@@ -98,14 +106,29 @@ def _finding(flow: Flow, found: Profile, vanishes: bool) -> Finding:
         remedy=remedy.sentence.format(steps=found.layers),
         severity=abs(found.decades) - _DECADES,
         cures=remedy.cures,
+        facts={
+            "cause": "time",
+            "cells": cell,
+            "kind": kind,
+            "steps": str(found.layers),
+            "factor": factor(found.decades),
+            "memory": str(_memory_steps(found)),
+            "energy": f"{10 ** (2 * found.slope):.3g}",
+            "rms": f"{10**found.slope:.3g}",
+            "length": f"{math.log10(2) / abs(found.slope):.1f}",
+        },
     )
 
 
 def _memory(found: Profile) -> str:
-    steps = max(round(_DECADES / abs(found.slope)), 1)
+    steps = _memory_steps(found)
     if found.slope < 0:
         return f"of what lies more than {steps} steps back, less than a thousandth is felt"
     return f"what lies {steps} steps back weighs a thousand times more than the last step"
+
+
+def _memory_steps(found: Profile) -> int:
+    return max(round(_DECADES / abs(found.slope)), 1)
 
 
 def _length(found: Profile) -> str:
@@ -113,7 +136,25 @@ def _length(found: Profile) -> str:
     return f"{name} {math.log10(2) / abs(found.slope):.1f} time steps"
 
 
-def _remedy(flow: Flow, cells: list[str]) -> _Remedy:
-    """By the kind of cell, where all are of one that is known."""
+def _exploding(kind: str) -> _Remedy:
+    return _Remedy(_EXPLODING.replace("{gated}", " or" if kind in _GATED else ", use a gated cell, or"))
+
+
+def _name(flow: Flow, cells: list[str]) -> str:
+    """The module that all the layers of a cell lie in; else the first and the last of them."""
+    same = takewhile(lambda parts: len(set(parts)) == 1, zip(*(cell.split(".") for cell in cells), strict=False))
+    around = ".".join(parts[0] for parts in same)
+    if len(cells) == 1 or around:
+        return layer_name(flow, around)
+    return f"{layer_name(flow, cells[0])} to {layer_name(flow, cells[-1])}"
+
+
+def _kind(flow: Flow, cells: list[str]) -> str:
+    """The kind of cell, where all are of one that is known; 'gated' where its own code multiplies the state by data at
+    every step; else ''."""
     modules = {layer.module.removesuffix("Cell") for layer in flow.layers if layer.scope in cells}
-    return _VANISHING.get(modules.pop(), _OTHER) if len(modules) == 1 else _OTHER
+    if len(modules) == 1 and modules <= _VANISHING.keys():
+        return next(iter(modules))
+    adds = [fork for fork in flow.forks if fork.merge == "add" and fork.name.rsplit(": ", 1)[0] not in flow.parallel]
+    gated = sum(any(edge.kind == "gated" for edge in fork.edges) for fork in adds)
+    return "gated" if 2 * gated >= max(flow.repeated.values()) else ""

@@ -72,6 +72,7 @@ def shattered(correlation: float) -> list[Finding]:
             remedy="Add skip connections.",
             severity=math.log10(_SHATTERED / max(abs(correlation), 1e-4)),
             cures=("skip=every:2",),
+            facts={"cosine": f"{correlation:.3f}"},
         )
     ]
 

@@ -33,6 +33,12 @@ def silent_skip(flow: Flow) -> list[Finding]:
             evidence=f"{len(found)} of {count(len(forks), 'residual fork')} with less than 1 % through the skip",
             remedy="Leave the skip an identity: no factor below 1, no norm or activation on it.",
             severity=_SILENT - max(carried, _SILENT - NO_NUMBER),
+            facts={
+                "name": _scope(worst) or worst.name,
+                "passes": factor(carried),
+                "count": str(len(found)),
+                "of": str(len(forks)),
+            },
         )
     ]
 
@@ -74,6 +80,7 @@ def silent_branch(flow: Flow) -> list[Finding]:
             f"{count(len(found), 'branch').replace('branchs', 'branches')} of this kind",
             remedy=f"Look at what multiplies the output of {scope} (a fixed factor of 0), and at dead units inside.",
             severity=1.0,
+            facts={"branch": scope, "fork": fork.name, "count": str(len(found))},
         )
     ]
 

@@ -18,6 +18,7 @@ from torch import nn
 from gradpath.flow._findings._theory_trunks import trunks
 from gradpath.flow._layers import resolution
 from gradpath.record import Expectation, Flow, Gain, Layer
+from gradpath.record._side_by_side import side_by_side
 
 Values = np.ndarray
 _CONVOLUTION = 0.12  # the band that gradients of convolutions were measured in, against forms for linear layers
@@ -46,8 +47,9 @@ def expectations(model: nn.Module, flow: Flow) -> tuple[Expectation, ...]:
 
 def _plain(modules: dict[str, nn.Module], flow: Flow) -> Iterator[Expectation]:
     residual = {resolution(fork.shape) for fork in flow.residual_forks}
+    once = side_by_side(flow.layers, flow.parallel)
     for gain in flow.gain_per_layer:
-        layers = [layer for layer in flow.layers if layer.resolution == gain.resolution]
+        layers = [layer for layer in once if layer.resolution == gain.resolution]
         if gain.resolution not in residual and gain.layers >= _FEWEST_LAYERS:
             found = _plain_rule(modules, flow, [x for x in layers if x.weighted], _norm_between(layers))
             if found is not None:

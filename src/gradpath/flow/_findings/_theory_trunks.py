@@ -8,6 +8,7 @@ from itertools import groupby, pairwise
 
 from gradpath.flow._layers import resolution
 from gradpath.record import Expectation, Flow, Fork
+from gradpath.record._side_by_side import forks_side_by_side
 
 _TOLERANCE = 0.12
 _FEWEST_FORKS = 4
@@ -16,7 +17,7 @@ _IDENTITY_MAPPINGS = "He et al. 2016 (Identity Mappings in Deep Residual Network
 
 def trunks(flow: Flow) -> Iterator[Expectation]:
     """Energy along the residual forks themselves, per block; a run ends where the tensor's shape changes."""
-    forks = [f for f in flow.residual_forks if f.log10_norm is not None and math.isfinite(f.log10_norm)]
+    forks = [f for f in forks_side_by_side(flow) if f.log10_norm is not None and math.isfinite(f.log10_norm)]
     for _, run in groupby(forks, key=lambda fork: (fork.shape, _is_preactivated(fork))):
         blocks = list(run)
         found = _trunk_rule(blocks) if len(blocks) >= _FEWEST_FORKS else None

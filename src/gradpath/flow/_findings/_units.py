@@ -35,6 +35,14 @@ def dead_units(flow: Flow) -> list[Finding]:
             "below zero (GELU, leaky ReLU).",
             severity=math.log10((1 - _DEAD) / max(1 - worst.dead_units, 1e-4)),
             cures=("init=he", "insert=batchnorm"),
+            facts={
+                "share": percent(worst.dead_units),
+                "units": str(worst.units),
+                "name": worst.name,
+                "count": str(len(found)),
+                "limit": percent(_DEAD),
+                "names": ", ".join(u.name for u in found[:4]) if len(found) > 1 else "",
+            },
         )
     ]
 
@@ -59,6 +67,13 @@ def saturated_units(flow: Flow) -> list[Finding]:
             "inputs to unit variance, or insert a norm.",
             severity=math.log10((1 - _SATURATED) / max(1 - worst.off_share, 1e-4)),
             cures=("init=orthogonal", "insert=layernorm"),
+            facts={
+                "share": percent(worst.off_share),
+                "name": worst.name,
+                "count": str(len(found)),
+                "of": str(len(bounded)),
+                "limit": percent(_SATURATED),
+            },
         )
     ]
 
@@ -82,6 +97,15 @@ def norm_eats_signal(flow: Flow) -> list[Finding]:
             remedy="It normalises over too few values, or a signal far below its eps: use a larger batch, LayerNorm, "
             "GroupNorm with several channels per group, or no norm at this place.",
             severity=_EATEN - decades,
+            facts={
+                "norm": norm.scope,
+                "layer": layer.scope,
+                "passes": factor(lost),
+                "decades": f"{-decades:.1f}",
+                "count": str(len(found)),
+                "shape": str(norm.shape),
+                "rms": factor(norm.log10_activation_rms),
+            },
         )
     ]
 

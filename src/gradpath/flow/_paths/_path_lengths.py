@@ -14,6 +14,7 @@ from gradpath.errors import TraceError
 from gradpath.flow._forward import Forward, Place, forward_pass
 from gradpath.flow._graph import Use
 from gradpath.flow._layers import Call
+from gradpath.flow._names import model_name
 from gradpath.flow._norms import log10, norm
 from gradpath.flow._operations import Operations
 from gradpath.flow._paths._marks import (
@@ -137,7 +138,7 @@ class _Answer:
         shortest, longest = self.reach.fewest_and_most(layer_marks(self.reach))
         names = ", ".join(cls.__name__ for cls in self.asked.block)
         return PathLengths(
-            model=type(self.forward.model).__name__,
+            model=model_name(self.forward.model),
             at=self.forward.at_name,
             unit=self.unit,
             block=names or None,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from gradpath.flow._layers import Call, own_parameters, tensors, without_parametrizations
+from gradpath.flow._layers import Call, is_transformed, own_parameters, tensors, without_parametrizations
 from gradpath.flow._watch._budget import Budget
 from gradpath.flow._watch._buffer import ACTIVATION, GRADIENT, NOT_ARRIVED, Buffers, log10_norm, log10_rms
 from gradpath.record import WatchLayer
@@ -115,7 +115,8 @@ class Probes:
             if not (switch.on and torch.is_grad_enabled()):
                 return
             if not torch.compiler.is_compiling():
-                self._eager(probe, output)
+                if not is_transformed():
+                    self._eager(probe, output)
                 return
             found = _tensors(output)
             if found:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gradpath.errors import TraceError
 from gradpath.flow._context import TraceContext
 from gradpath.flow._forward import check_model
+from gradpath.flow._names import model_name
 from gradpath.flow._watch._adapters import Listener, to_tensorboard, to_wandb
 from gradpath.flow._watch._budget import Budget
 from gradpath.flow._watch._compiled import is_wrapped, refuse_compiled
@@ -139,7 +140,7 @@ class Watch:
     def _header(self, wrapped: bool) -> WatchHeader:
         device = self.probes.buffers.device
         return WatchHeader(
-            model=type(self.model).__name__,
+            model=model_name(self.model),
             layers=tuple(probe.record() for probe in self.probes.layers),
             system=f"{platform.system()} {platform.machine()}",
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -228,8 +229,9 @@ class Watch:
         """Hooks that never fire are the trap of torch.compile: say so once."""
         self._warned = True
         text = (
-            f"watch: no layer reported in step {step}: the model was not called with gradients on, or compiled code "
-            "without the hooks is in use (watch first, compile second; torch._dynamo.reset() clears it)"
+            f"watch: no layer reported in step {step}: the model was not called with gradients on, ran inside a "
+            "transform of torch.func, or compiled code without the hooks is in use (watch first, compile second; "
+            "torch._dynamo.reset() clears it)"
         )
         self._write(WatchEvent(step=step, what="warning", text=text))
         warnings.warn(text, stacklevel=4)

@@ -17,7 +17,7 @@ from gradpath.flow._whatif._additions import inserted, skipped
 from gradpath.flow._whatif._changes import Asked, Done, parse
 from gradpath.flow._whatif._initialise import initialised, trained
 from gradpath.flow._whatif._lesions import lesioned
-from gradpath.flow._whatif._sentence import sentence
+from gradpath.flow._whatif._sentence import facts, sentence
 from gradpath.flow._whatif._surgery import Question, copied
 from gradpath.record import Flow, WhatIf
 
@@ -64,7 +64,14 @@ def whatif(
     question = Question(batch, criterion, step, _by_name(model, at))
     before, after, done = (_on_a_copy if asked.change.on_copy else _in_the_backward_pass)(model, asked, question)
     told = sentence(asked, done, before, after)
-    return WhatIf(change=asked.text, sentence=told, before=before, after=after, notes=(*wrapper, *done.notes))
+    return WhatIf(
+        change=asked.text,
+        sentence=told,
+        before=before,
+        after=after,
+        notes=(*wrapper, *done.notes),
+        facts=facts(done, before, after),
+    )
 
 
 def _by_name(model: nn.Module, at: Place) -> Place:

@@ -65,6 +65,8 @@ def _by_fan_in(model: nn.Module, how: str, gain: float) -> Done:
             done += 1
         else:
             left += any(parameter.dim() > 1 for parameter in own)
+    if not done:
+        return Done(0, ("no convolution or linear layer has a weight of its own: tied and parametrized ones stay",))
     notes = [
         f"{counted(done, 'convolution or linear layer', 'convolutions and linear layers')}, gain {gain:.3g}, seed 0"
     ]

@@ -15,11 +15,27 @@ def sentence(asked: Asked, done: Done, before: Flow, after: Flow) -> str:
     """'without the skips the gradient at conv1 falls by 4.1 decades (1.2e-2 → 9.8e-7)'."""
     if not done.count:
         return f"nothing changes: {done.notes[0] if done.notes else 'there is nothing to change'}"
-    gradient = _gradient_clause(before, after)
-    clauses = [clause for clause in (gradient, _depth_clause(before, after)) if clause]
+    moved = _moved_most(before, after)
+    clauses = [clause for clause in (moved and _told(*moved), _depth_clause(before, after)) if clause]
     if clauses:
         return f"{_lead(asked)} {'; '.join(clauses)}"
     return f"nothing changes: {_lead(asked)} no layer's gradient is {100 * _SMALL:.0f} % larger or smaller"
+
+
+def facts(done: Done, before: Flow, after: Flow) -> dict[str, str]:
+    """What the sentence is made of, beside the change itself."""
+    if not done.count:
+        return {"nothing": done.notes[0] if done.notes else ""}
+    found = {"smallest": f"{100 * _SMALL:.0f}"}
+    if (moved := _moved_most(before, after)) is not None:
+        place, old, new = moved
+        found |= {"place": place, "before": number(old), "after": number(new)}
+        if math.isfinite(new - old):
+            found["moved"] = _moved(new - old)
+    if _depth_clause(before, after) is not None:
+        depths = {"depth_before": before.effective_depth, "depth_after": after.effective_depth}
+        found |= {name: _two(depth) for name, depth in depths.items() if depth is not None}
+    return found
 
 
 def _lead(asked: Asked) -> str:
@@ -48,9 +64,10 @@ def _edges_lead(key: str, words: list[str]) -> str:
     return f"with the {what} times {factor}" if factor else f"without the {what}"
 
 
-def _gradient_clause(before: Flow, after: Flow) -> str | None:
-    """At the first layer whose gradient changed by at least half as many decades as where it changed most: a change
-    adds up towards the front, and there it matters."""
+def _moved_most(before: Flow, after: Flow) -> tuple[str, float, float] | None:
+    """(layer, log10 of its gradient before, after), None where none moved. It is the first layer whose gradient changed
+    by at least half as many decades as where it changed most: a change adds up towards the front, and there it matters.
+    """
     old, new = _norms(before), _norms(after)
     changes = {place: _decades(old[place], new[place]) for place in old if place in new}
     largest = max(changes.values(), default=0.0)
@@ -59,7 +76,7 @@ def _gradient_clause(before: Flow, after: Flow) -> str | None:
     place = next(place for place, change in changes.items() if change >= largest / 2)
     if largest < math.log10(1 + _SMALL):
         return None
-    return _told(place, old[place], new[place])
+    return place, old[place], new[place]
 
 
 def _norms(flow: Flow) -> dict[str, float]:

@@ -1,6 +1,10 @@
 """Exact training steps under a memory budget: gp.plan beside torch's checkpoint_sequential and plain autograd.
 
     python bench/plan.py NET [--batch 16] [--budgets 0.5 0.25 0.05] [--segments 4 28] [--rounds 5] [--backend reference]
+                         [--minutes 10] [--work build/bench]
+
+What was measured is written to the folder --work as it comes. After --minutes the run ends at the next measurement,
+with exit code 3; the same command goes on from there. The result is written anew after every round.
 
 Time:   CPU seconds of forward, loss and backward on one thread, float32, channels-last; a round is a step of each
         contender, in turns, and ratios to plain autograd are taken within a round.
@@ -9,6 +13,7 @@ Bytes:  largest growth of torch's allocator within the step, from its allocation
         A budget is a fraction of that.
 Resident: VmHWM of a fresh process after two steps minus VmHWM before the net was built (Linux), with glibc's malloc
         told to map every large block by itself, so that freed blocks go back.
+Autocast to bfloat16 is not measured: without such arithmetic in hardware its time would say nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +23,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,9 +37,41 @@ from torch.utils.checkpoint import checkpoint_sequential
 import gradpath as gp
 from gradpath.kernels import norm_passes
 from gradpath.memory._measuring._peak import growth
-from gradpath.record import Plan
+from gradpath.record import Plan, write_whole
 
 CPU = torch.device("cpu")
+Call = Callable[[Tensor], Tensor]
+
+
+class Progress:
+    """What was measured already, by name: on disk after every measurement, taken from there by the same command."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        asked = {
+            key: value for key, value in vars(given).items() if key not in ("work", "minutes", "rounds", "resident")
+        }
+        self.folder = given.work / result_name(given)
+        self.file, self.end = self.folder / "measured.json", time.monotonic() + 60 * given.minutes
+        self.known: dict[str, Any] = {"asked": json.loads(json.dumps(asked, default=str))}
+        if self.file.exists():
+            found = json.loads(self.file.read_text(encoding="utf-8"))
+            self.known = found if found["asked"] == self.known["asked"] else self.known
+
+    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+        """The measurement of this name: of an earlier run, or made now. Raises SystemExit when the minutes are over."""
+        if name not in self.known:
+            if time.monotonic() > self.end:
+                print(f"stopped before {name!r}: run the same command again to go on", file=sys.stderr)
+                raise SystemExit(3)
+            took = seconds(lambda: self.known.update({name: measure()}))
+            print(f"{name}: {took:.0f} s", file=sys.stderr)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self.file, json.dumps(self.known, indent=1).encode())
+        return self.known[name]
+
+
+def result_name(given: argparse.Namespace) -> str:
+    return f"plan_{given.net.replace(':', '_')}_{given.backend}"
 
 
 class Bench:
@@ -49,15 +85,16 @@ class Bench:
         x = torch.randn(given.batch, 3, self.size, self.size)
         self.x = x.contiguous(memory_format=torch.channels_last)
         self.y = torch.randint(10, (given.batch,))
+        self.warm = False
 
-    def step(self, call: Callable[[Tensor], Tensor]) -> Tensor:
+    def step(self, call: Call) -> Tensor:
         """Gradients stay allocated from the first step on."""
         self.net.zero_grad(set_to_none=False)
         loss = F.cross_entropy(call(self.x), self.y)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def peak(self, call: Callable[[Tensor], Tensor]) -> int:
+    def peak(self, call: Call) -> int:
         return growth(lambda: self.step(call), CPU)[1].peak_bytes
 
     def plan(self, memory: int) -> Plan:
@@ -83,7 +120,7 @@ def build(name: str, size: int) -> tuple[nn.Module, int]:
     return gp.build(model), size or 32
 
 
-def segments_of(bench: Bench) -> Callable[[int], Callable[[Tensor], Tensor]]:
+def segments_of(bench: Bench) -> Callable[[int], Call]:
     """checkpoint_sequential over the same blocks, with stem and head outside."""
     net: Any = bench.net
     if hasattr(net, "blocks"):
@@ -93,7 +130,7 @@ def segments_of(bench: Bench) -> Callable[[int], Callable[[Tensor], Tensor]]:
         stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
 
-    def of(count: int) -> Callable[[Tensor], Tensor]:
+    def of(count: int) -> Call:
         def call(x: Tensor) -> Tensor:
             out: Tensor = head(checkpoint_sequential(blocks, count, stem(x), use_reentrant=False))  # type: ignore[no-untyped-call]
             return out
@@ -103,49 +140,57 @@ def segments_of(bench: Bench) -> Callable[[int], Callable[[Tensor], Tensor]]:
     return of
 
 
-def contenders(bench: Bench, base: int) -> tuple[dict[str, Callable[[Tensor], Tensor]], dict[str, Any]]:
+def contenders(bench: Bench, done: Progress, base: int) -> tuple[dict[str, Call], dict[str, Any]]:
     """Name → forward; and what each plan says."""
-    calls: dict[str, Callable[[Tensor], Tensor]] = {"plain": bench.net}
-    about: dict[str, Any] = {"plain": {"resident_bytes": resident(bench.given, "plain")}}
+    calls: dict[str, Call] = {"plain": bench.net}
+    about = {"plain": {"resident_bytes": done.once("resident plain", lambda: resident(bench.given, "plain"))}}
     fixed = 2 * size_of(bench.net.parameters()) + size_of(bench.net.buffers()) + size_of([bench.x, bench.y])
     for budget in bench.given.budgets:
-        memory = fixed + round(float(budget) * base)
-        made = bench.plan(memory)
-        name = f"plan {float(budget):.0%}"
+        name, memory = f"plan {float(budget):.0%}", fixed + round(float(budget) * base)
+        file = done.folder / f"{name}.json"
+        done.once(name, lambda memory=memory, file=file: bench.plan(memory).save(file).name)  # type: ignore[misc]
+        made = gp.read(file)
+        assert isinstance(made, Plan)
         calls[name] = gp.apply_plan(bench.net, made)
-        with tempfile.TemporaryDirectory() as folder:
-            process = resident(bench.given, str(made.save(Path(folder) / "plan.json")))
-        about[name] = {
-            "asked_bytes": memory,
-            "resident_bytes": process,
-            "predicted_bytes": made.predicted.total,
-            "measured_bytes": made.measured[-1].peak_bytes if made.measured else None,
-            "predicted_time_ratio": round(made.time_ratio, 3),
-            "plan_seconds": round(made.plan_seconds, 2),
-            "kernels": made.kernels,
-            "modes": {mode: made.mode_of_blocks().count(mode) for mode in dict.fromkeys(made.mode_of_blocks())},
-        }
+        process = done.once(f"resident {name}", lambda file=file: resident(bench.given, str(file)))  # type: ignore[misc]
+        about[name] = {"asked_bytes": memory, "resident_bytes": process, **told(made)}
     for count in bench.given.segments:
         calls[f"checkpoint_sequential {count}"] = segments_of(bench)(count)
     return calls, about
+
+
+def told(made: Plan) -> dict[str, Any]:
+    """What a plan says of itself."""
+    modes = made.mode_of_blocks()
+    return {
+        "predicted_bytes": made.predicted.total,
+        "measured_bytes": made.measured[-1].peak_bytes if made.measured else None,
+        "predicted_time_ratio": round(made.time_ratio, 3),
+        "plan_seconds": round(made.plan_seconds, 2),
+        "kernels": made.kernels,
+        "modes": {mode: modes.count(mode) for mode in dict.fromkeys(modes)},
+    }
 
 
 def size_of(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def rounds_of(bench: Bench, calls: dict[str, Callable[[Tensor], Tensor]]) -> dict[str, Any]:
-    """Ratios to plain within each round, after a warm-up of each."""
-    for call in calls.values():
-        bench.step(call)
-    times = [
-        {name: seconds(lambda call=call: bench.step(call), time.process_time) for name, call in calls.items()}  # type: ignore[misc]
-        for _ in range(bench.given.rounds)
-    ]
+def a_round(bench: Bench, calls: dict[str, Call]) -> dict[str, float]:
+    """Seconds of a step of each, after a first one of each that is not counted in this process."""
+    if not bench.warm:
+        for call in calls.values():
+            bench.step(call)
+        bench.warm = True
+    return {name: seconds(lambda call=call: bench.step(call), time.process_time) for name, call in calls.items()}  # type: ignore[misc]
+
+
+def ratios_of(times: list[dict[str, float]]) -> dict[str, Any]:
+    """Ratios to plain within each round."""
     return {
         name: spread([found[name] / found["plain"] for found in times])
         | {"least_seconds": round(min(found[name] for found in times), 3)}
-        for name in calls
+        for name in times[0]
     }
 
 
@@ -180,28 +225,37 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--resident")
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--work", type=Path, default=Path("build/bench"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.resident:
         print_resident(given)
         return
+    done = Progress(given)
     bench = Bench(given)
-    bench.step(bench.net)
-    base = bench.peak(bench.net)
-    calls, about = contenders(bench, base)
-    result: dict[str, Any] = {
-        "net": given.net, "batch": given.batch, "size": bench.size, "threads_used": 1, "rounds": given.rounds,
+    base = done.once("peak plain", lambda: (bench.step(bench.net), bench.peak(bench.net))[1])
+    calls, about = contenders(bench, done, base)
+    peaks = {name: done.once(f"peak {name}", lambda call=call: bench.peak(call)) for name, call in calls.items()}  # type: ignore[misc]
+    times: list[dict[str, float]] = []
+    for number in range(1, given.rounds + 1):
+        times.append(done.once(f"round {number}", lambda: a_round(bench, calls)))
+        write(bench, base, peaks, ratios_of(times), about, len(times))
+
+
+def write(
+    bench: Bench, base: int, peaks: dict[str, int], times: dict[str, Any], about: dict[str, Any], rounds: int
+) -> None:
+    result = {
+        "net": bench.given.net, "batch": bench.given.batch, "size": bench.size, "threads_used": 1, "rounds": rounds,
         "note": "the machine was shared: CPU seconds; read ratios",
         "plain_peak_bytes": base,
+        "contenders": {
+            name: {"peak_bytes": peak, "memory": round(peak / base, 4), "time": times[name]} | about.get(name, {})
+            for name, peak in peaks.items()
+        },
     }  # fmt: skip
-    peaks = {name: bench.peak(call) for name, call in calls.items()}
-    times = rounds_of(bench, calls)
-    result["contenders"] = {
-        name: {"peak_bytes": peaks[name], "memory": round(peaks[name] / base, 4), "time": times[name]}
-        | about.get(name, {})
-        for name in calls
-    }
-    keep(f"plan_{given.net.replace(':', '_')}_{given.backend}", result)
+    keep(result_name(bench.given), result)
 
 
 if __name__ == "__main__":

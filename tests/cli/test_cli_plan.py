@@ -86,10 +86,20 @@ def test_the_screen_and_the_pages(shell):
     markdown = shell("report", "run", "--format", "markdown", check=0).out
     assert markdown.startswith("### Sequential at batch") and "| parameters |" in markdown
     page = (shell.folder / "run" / "report.html").read_text(encoding="utf-8")
-    assert "<svg" in page and "<script" not in page
+    assert page.startswith("<!doctype html>") and "256×32" in page
     shell("report", "run", "--output", "again.html", check=0)
     assert (shell.folder / "again.html").read_text(encoding="utf-8") == page
-    assert "leaves the names" in shell("report", "run", "--output", "sent.html", "--redact", check=2).err
+
+
+def test_a_plan_is_sent_around_without_names(shell):
+    renamed = NET.replace("Block", "ZxyBlock").replace("self.a", "self.zxya").replace("self.b", "self.zxyb")
+    (shell.folder / "zxynet.py").write_text(renamed, encoding="utf-8")
+    shell("plan", "zxynet.py:with_loss", "--memory", "60%", "--no-check", "--output", "zxyrun", check=0)
+    assert "zxy" in (shell.folder / "zxyrun" / "plan.json").read_text(encoding="utf-8").lower()
+    shell("report", "zxyrun", "--output", "sent.html", "--redact", check=0)
+    page = (shell.folder / "sent.html").read_text(encoding="utf-8")
+    assert "zxy" not in page.lower() and "256×32" in page
+    assert "need a page" in shell("report", "zxyrun", "--redact", check=2).err
 
 
 def test_options_reach_the_plan(shell):

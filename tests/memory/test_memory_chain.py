@@ -58,6 +58,59 @@ def test_our_nets_have_their_blocks():
         assert found.left_alone == ("stem: before the blocks", "head: after the blocks")
 
 
+SMALL = {"input_channels": 4, "input_size": 8, "width": 4}
+OURS = {
+    "plain-20": SMALL,
+    "resnet-20": SMALL,
+    "preresnet-20": SMALL | {"bottleneck": True},
+    "resnet-50": {"input_channels": 4, "input_size": 32, "width": 4},
+    "densenet-bc-100-12": {"input_channels": 4, "input_size": 8, "depth": 22},
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_of_our_nets_a_block_of_each_kind_is_run(name):
+    """The chain is that which running the whole net proves."""
+    net = gp.build(name, **OURS[name])
+    x = torch.randn(2, 4, net.spec.input_size, net.spec.input_size).contiguous(memory_format=torch.channels_last)
+    found, whole = chain_of(net, x=x), chain_of(net, list(net.blocks()), x)
+    assert (found.names, found.layouts, found.left_alone) == (whole.names, whole.layouts, whole.left_alone)
+    assert all(a is b for (a,), (b,) in zip(found.blocks, whole.blocks, strict=True))
+
+
+def test_of_a_deep_net_few_blocks_are_run(monkeypatch):
+    net, runs = gp.build("resnet-110", **SMALL), list[nn.Module]()
+    kind = type(net.stages[0][0])
+    forward = kind.forward
+    monkeypatch.setattr(kind, "forward", lambda self, x: runs.append(self) or forward(self, x))
+    chain_of(net)
+    assert len(runs) == len(set(runs)) == 6  # in each stage the first and one of the others
+
+
+def test_a_net_of_ours_that_a_step_runs_twice_is_no_chain():
+    net = gp.build("resnet-8", **SMALL)
+    with pytest.raises(PlanError, match="is called 2 times"):
+        find_chain(net, lambda m: m(the_input()) + m(the_input()))
+
+
+def test_a_net_of_ours_with_a_foreign_part_is_run_whole():
+    """A part that reads what another block has computed, which one block of a kind does not show."""
+    net = gp.build("resnet-20", **SMALL)
+
+    class Writes(nn.Identity):
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen = x.mean()
+            return x + 1
+
+    class Reads(nn.Identity):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + net.stages[0][1].seen
+
+    net.stages[0][1], net.stages[2][1] = Writes(), Reads()
+    with pytest.raises(PlanError, match="uses a tensor that needs a gradient"):
+        chain_of(net)
+
+
 def test_altered_nets_of_ours_are_proved_by_running_them():
     """One that reads what is between its blocks is found out, though its class is known to run them in a row."""
     net = gp.build("resnet-8", input_channels=4, input_size=8, width=4)

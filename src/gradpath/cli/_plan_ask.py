@@ -12,6 +12,7 @@ from gradpath.cli._inputs import Subject, parse_inputs, subject_of
 from gradpath.cli._target import BATCH
 from gradpath.errors import UserError
 from gradpath.record import Plan
+from gradpath.report._say import say
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def largest(asked: Asked, wanted: Wanted) -> tuple[Plan, str]:
         size, found = largest_batch(
             subject.model, subject.batch, wanted.memory or "auto", slowdown=wanted.slowdown, **wanted.of(subject)
         )
-    return _named(found, subject), f"Largest batch within {_memory(found)} and {wanted.slowdown:g} × the time: {size:,}"
+    return _named(found, subject), _largest_told(_memory(found), f"{wanted.slowdown:g}", f"{size:,}")
 
 
 def deepest_net(asked: Asked, wanted: Wanted) -> tuple[Plan, str]:
@@ -81,8 +82,18 @@ def deepest_net(asked: Asked, wanted: Wanted) -> tuple[Plan, str]:
             device=pick_device(asked.device),
             **wanted.common,
         )
-    within = f"within {_memory(found)} and {wanted.slowdown:g} × the time"
-    return found, f"Deepest {spec.family} net {within}: {spec.depth:,} layers"
+    memory, times, depth = _memory(found), f"{wanted.slowdown:g}", f"{spec.depth:,}"
+    return found, say(
+        f"Deepest {spec.family} net within {memory} and {times} × the time: {depth} layers",
+        f"在 {memory} 和 {times} 倍时间以内，最深的 {spec.family} 网络：{depth} 层",
+    )
+
+
+def _largest_told(memory: str, times: str, size: str) -> str:
+    return say(
+        f"Largest batch within {memory} and {times} × the time: {size}",
+        f"在 {memory} 和 {times} 倍时间以内，最大的批次：{size}",
+    )
 
 
 def _batch_size(asked: Asked) -> int:

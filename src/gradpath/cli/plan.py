@@ -12,7 +12,7 @@ import click
 
 from gradpath.cli import _asked, _options
 from gradpath.cli._asked import Asked
-from gradpath.cli._console import laid_out, show, tell
+from gradpath.cli._console import laid_out, readable, show, tell
 from gradpath.record import Plan
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 @_asked.output_to(".html .png .svg .txt .md .csv .json")
 @_asked.as_format
 @_asked.quiet
+@_options.spoken
 def command(
     asked: Asked | None,
     batch_size: int | None,
@@ -127,5 +128,5 @@ def _printed(plan: Plan, found: str, form: str, layers: bool) -> str:
         return plan.to_json().rstrip("\n")
     if form == "markdown":
         title = f"**{found}**\n\n" if found else ""
-        return title + plan_markdown(plan, layers=layers).rstrip("\n")
+        return title + readable(partial(plan_markdown, plan, layers=layers), sys.stdout).rstrip("\n")
     return laid_out(partial(plan_text, plan, layers=layers, found=found), sys.stdout)

@@ -62,7 +62,7 @@ def checked(made: Plan, known: Study, model: nn.Module, step: Step) -> Plan:
         over = steps[-1].peak_bytes - made.memory_bytes
         if over <= 0 or len(steps) == TRIES:
             break
-        within -= over + (made.predicted.total - within if made.predicted.total > within else 0)
+        within = min(within, made.predicted.total) - over  # predicted so much less than this one, that is over
         try:
             segments, cost = known.fastest(within)
         except Infeasible:

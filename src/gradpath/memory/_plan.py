@@ -14,6 +14,7 @@ from gradpath.memory._blocks._chain import Chain, check_plannable
 from gradpath.memory._budget import Asked, budget_bytes
 from gradpath.memory._closed_loop import checked, measured_step
 from gradpath.memory._measuring._layers import layers_of_chain, layers_of_model
+from gradpath.memory._measuring._optimizer import optimizer_update
 from gradpath.memory._measuring._step import Step, batch_size
 from gradpath.memory._predict import constant_of
 from gradpath.memory._record import plan_of
@@ -54,10 +55,11 @@ def plan(
         mapping keyword arguments) and any loss stands in, since memory does not depend on it.
     memory: bytes (4_000_000_000, '4GiB', '2.5GB'); '80%' of what keeping everything takes; or 'auto', the device's
         free memory less a reserve. It counts tensors: parameters, gradients, the optimizer's state, buffers, what is
-        kept for the backward and what operations need while they run. Resident memory of a process is more.
+        kept for the backward and what operations need while they run, those of the optimizer's step too, where it is
+        the peak. Resident memory of a process is more.
     blocks: an nn.Sequential, nn.ModuleList or a list of modules (or their names) that run one after the other; by
         default they are found.
-    optimizer: 'sgd', 'sgd-momentum', 'adam', 'adamw', … or an instance, whose state is counted.
+    optimizer: 'sgd', 'sgd-momentum', 'adam', 'adamw', … or an instance, whose state and step are counted.
     autocast: 'bfloat16' or 'float16': the step runs under torch.autocast of its device.
     check: run one real step under the plan, compare its peak with the prediction, and plan again where it is over
         `memory`, three times at most (`Plan.measured`).
@@ -107,14 +109,16 @@ def _unplanned(
     """Nothing to plan: one plain step is measured."""
     constant = constant_of(model, optimizer, step.batch)
     seen = measured_step(model, model, step, facts.device, constant.total, 0)
-    asked = budget_bytes(memory, seen.peak_bytes, held_bytes(model), facts.device)
-    if asked < seen.peak_bytes:
-        error = does_not_fit(str(memory), asked, seen.peak_bytes, constant, batch_size(step.batch), facts)
+    update = optimizer_update(optimizer, model.parameters(), facts.device).bytes_of(constant.gradients)
+    peak = max(seen.peak_bytes, constant.total + update)
+    asked = budget_bytes(memory, peak, held_bytes(model), facts.device)
+    if asked < peak:
+        error = does_not_fit(str(memory), asked, peak, constant, batch_size(step.batch), facts)
         error.args = (f"{error.args[0]}. It cannot be planned: {'; '.join(chain.left_alone)}",)
         raise error
     table = layers_of_model(model, step) if layers else ()
     kept = sum(layer.kept_bytes for layer in table)
-    everything = constant.step_bytes(seen.peak_bytes - constant.total, kept)
+    everything = constant.step_bytes(peak - constant.total, kept)
     return Plan(
         name=facts.name,
         batch=facts.batch,
@@ -133,11 +137,11 @@ def _unplanned(
         keep_all=everything,
         outside_seconds=seen.seconds,
         time_ratio=1.0,
-        smallest_bytes=seen.peak_bytes,
-        curve=(CurvePoint(memory_bytes=seen.peak_bytes, time_ratio=1.0),),
+        smallest_bytes=peak,
+        curve=(CurvePoint(memory_bytes=peak, time_ratio=1.0),),
         live_bytes=(),
         plan_seconds=time.perf_counter() - started,
         layers=table,
-        measured=(dataclasses.replace(seen, predicted_bytes=seen.peak_bytes),),
+        measured=(dataclasses.replace(seen, predicted_bytes=peak),),
         left_alone=chain.left_alone,
     )

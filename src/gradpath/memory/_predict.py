@@ -14,7 +14,7 @@ from gradpath.memory._measuring._optimizer import optimizer_bytes
 from gradpath.memory._measuring._outside import Outside
 from gradpath.memory._measuring._step import tensors_of
 from gradpath.memory._planning._simulate import Simulated
-from gradpath.record import BACKWARD, PlanSegment, StepBytes
+from gradpath.record import PlanSegment, StepBytes
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,6 @@ def planned_step(chain: Sequence[Measured], segments: Sequence[PlanSegment], sim
     moves = np.array(sim.live_bytes)
     moves[:forward] += out.forward_bytes
     moves[forward:] += out.backward_bytes
-    if segments[-1].forward[-1][1] in last.holding_output:
-        own = [mode for _, mode, _ in segments[-1].backward].index(BACKWARD)
-        moves[forward : forward + own + 1] += last.cost.output_bytes
     mask = last.cost.output_bytes if last.cost.ends_in_relu else 0  # the head's own storage, held for the backward
     head = sim.kept_bytes + out.head_bytes - mask
     peak = max(out.start_peak_bytes, out.tail_peak_bytes, head, int(moves.max()))

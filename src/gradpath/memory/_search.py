@@ -252,8 +252,6 @@ class _Ruler:
             found=dataclasses.replace(self.known.found, names=names),
             signatures=signatures,
             constant=Constant(**grown),
-            _planner=None,
-            _found_least=None,
         )
         if super_blocks is not None:
             made._planner = Planner(made.chain, super_blocks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,14 +17,14 @@ from gradpath.memory._blocks._chain import Chain, find_chain
 from gradpath.memory._blocks._dense import with_dense_stages
 from gradpath.memory._blocks._signature import Layout
 from gradpath.memory._measuring._measure import Measured, measure_chain
-from gradpath.memory._measuring._optimizer import optimizer_name
+from gradpath.memory._measuring._optimizer import Update, optimizer_name, optimizer_update
 from gradpath.memory._measuring._outside import Outside, input_needs_gradient, measure_outside
 from gradpath.memory._measuring._step import Step, autocast_name, batch_text, device_of
 from gradpath.memory._planning._planner import Infeasible, Planner, front
 from gradpath.memory._planning._simulate import Simulated, simulate
 from gradpath.memory._predict import Constant, StepCost, constant_of, plain_step, planned_step
 from gradpath.memory._running._planned import moves_of
-from gradpath.nets import Network, NormPasses, TorchPasses, spec_name
+from gradpath.nets import Network, NormPasses, TorchPasses, net_name
 from gradpath.record import BlockCost, CurvePoint, PlanSegment
 from gradpath.units import memory as text_of
 
@@ -44,6 +44,9 @@ class Facts:
     optimizer: str
 
 
+Found = tuple[list[PlanSegment], StepCost]
+
+
 @dataclass
 class Study:
     """A chain between a stem and a head, measured."""
@@ -54,9 +57,12 @@ class Study:
     measured: tuple[Measured, ...]
     outside: Outside
     constant: Constant
+    update: Update
     kernels: str
-    _planner: Planner | None = field(default=None, repr=False)
-    _found_least: tuple[list[PlanSegment], StepCost] | None = field(default=None, repr=False)
+    _planner: Planner | None = field(default=None, init=False, repr=False)
+    _found_least: Found | None = field(default=None, init=False, repr=False)
+    _found_fastest: dict[int, Found] = field(default_factory=dict, init=False, repr=False)
+    """By the memory that was asked for: plans are compared by it, then recorded."""
 
     @property
     def chain(self) -> list[BlockCost]:
@@ -78,7 +84,7 @@ class Study:
     @property
     def plain(self) -> StepCost:
         """Keeping everything, by plain autograd."""
-        return plain_step(self.blocks, self.outside)
+        return self._with_update(plain_step(self.blocks, self.outside))
 
     @property
     def keep_all_bytes(self) -> int:
@@ -90,7 +96,7 @@ class Study:
         return self.constant.total + self._least[1].peak_bytes
 
     @property
-    def _least(self) -> tuple[list[PlanSegment], StepCost]:
+    def _least(self) -> Found:
         """The plan of least memory, and what its step costs."""
         if self._found_least is None:
             segments = self.planner.smallest[1]
@@ -102,10 +108,22 @@ class Study:
         return self._step_cost(simulate(self.chain, segments), segments)
 
     def _step_cost(self, simulated: Simulated, segments: Sequence[PlanSegment]) -> StepCost:
-        return planned_step(self.blocks, segments, simulated, self.outside)
+        return self._with_update(planned_step(self.blocks, segments, simulated, self.outside))
 
-    def fastest(self, memory_bytes: int) -> tuple[list[PlanSegment], StepCost]:
+    def _with_update(self, cost: StepCost) -> StepCost:
+        """The optimizer's step may need more than forward and backward, when nothing is kept any longer."""
+        update = self.update.bytes_of(self.constant.gradients)
+        return cost if cost.peak_bytes >= update else replace(cost, peak_bytes=update, kept_bytes=0)
+
+    def fastest(self, memory_bytes: int) -> Found:
         """The fastest plan whose whole step fits; raises Infeasible, with the smallest step in bytes."""
+        if memory_bytes not in self._found_fastest:
+            self._found_fastest[memory_bytes] = self._search(memory_bytes)
+        return self._found_fastest[memory_bytes]
+
+    def _search(self, memory_bytes: int) -> Found:
+        if self.update.bytes_of(self.constant.gradients) > memory_bytes - self.constant.total:
+            return self._smallest(memory_bytes)
         around = max(self.outside.forward_bytes, self.outside.backward_bytes)
         left = memory_bytes - self.constant.total - around
         for _ in range(CORRECTIONS):
@@ -120,7 +138,7 @@ class Study:
             left -= max(over, left // 20)  # the head, not a block, is at the peak
         return self._smallest(memory_bytes)
 
-    def _smallest(self, memory_bytes: int) -> tuple[list[PlanSegment], StepCost]:
+    def _smallest(self, memory_bytes: int) -> Found:
         if self.smallest_bytes > memory_bytes:
             raise Infeasible(memory_bytes, self.smallest_bytes)
         return self._least
@@ -158,7 +176,7 @@ def facts_of(model: nn.Module, step: Step, optimizer: str | Optimizer) -> Facts:
 
 def _name(model: nn.Module) -> str:
     if isinstance(model, Network):
-        return spec_name(model.spec) or model.spec.label
+        return net_name(model.spec)
     return type(model).__name__
 
 
@@ -221,7 +239,8 @@ def study(
     if outside.autocast.enabled and facts.autocast is None and outside.autocast.dtype is not None:
         facts = Facts(**{**vars(facts), "autocast": _dtype_name(outside.autocast.dtype)})
     constant = constant_of(model, optimizer, step.batch)
-    return Study(facts, chain, signatures, measured, outside, constant, passes.name)
+    update = optimizer_update(optimizer, model.parameters(), facts.device)
+    return Study(facts, chain, signatures, measured, outside, constant, update, passes.name)
 
 
 def named_modules(chain: Chain) -> list[tuple[str, nn.Module]]:

@@ -36,8 +36,6 @@ class Measured:
     """Largest growth in the forward, beside input and what is kept."""
     plain_backward_bytes: int
     """Largest growth in the backward, beside what is kept and the incoming gradient."""
-    holding_output: tuple[str, ...]
-    """Modes whose tapes hold the output's storage too: it matters where nothing else does, at the chain's end."""
 
 
 def measure_chain(
@@ -111,8 +109,7 @@ def measure_block(
             for mode in moves.modes
         ),
     )
-    holding = tuple(mode for mode, one in seen.items() if one.holds_output)
-    return Measured(cost, plain.forward_bytes, plain.backward_bytes, holding)
+    return Measured(cost, plain.forward_bytes, plain.backward_bytes)
 
 
 def _monotone(seconds: dict[str, float], modes: Sequence[str]) -> dict[str, float]:
@@ -135,7 +132,6 @@ class _Seen:
     """Largest growth beside what is kept, the output included."""
     backward_bytes: int
     seconds: dict[str, float]
-    holds_output: bool = False
 
 
 class _Bench:
@@ -185,8 +181,9 @@ class _Bench:
         forward, redo, backward = meter.spans
         kept = forward.stop_bytes - kept_y
         most = max(forward.peak_bytes - kept, redo.peak_bytes - redo.start_bytes)
-        holds_output = backward.start_bytes > forward.stop_bytes - kept_y
-        return _Seen(kept, most, backward.peak_bytes - backward.start_bytes, seconds, holds_output)
+        # An output that the tape holds is not among what is kept, being the next block's input; that block's backward
+        # lets it go, this one's has it still.
+        return _Seen(kept, most, backward.peak_bytes - min(backward.start_bytes, kept), seconds)
 
     def metered_plain(self) -> _Seen:
         """The same under plain autograd; the output counts as kept."""

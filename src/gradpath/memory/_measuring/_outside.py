@@ -126,15 +126,22 @@ class _Stub(torch.autograd.Function):
         stub.needs_gradient = ctx.needs
         ctx.save_for_backward(x)
         out = stub.output.random(x.device)
+        ctx.output = out.detach()  # as the tape of a block that ends in a ReLU holds it, whatever the head needs
         stub.mark("head")
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         stub: Stub = ctx.stub
-        (x,) = ctx.saved_tensors
-        stub.gradient_bytes = 0 if grads[0] is None else grads[0].untyped_storage().nbytes()
+        (x,), ctx.output = ctx.saved_tensors, None
+        stub.gradient_bytes = 0 if grads[0] is None else _own_bytes(grads[0])
         stub.mark("backward")
         grad = torch.zeros_like(x) if ctx.needs else None
         stub.mark("tail")
         return grad, None, None
+
+
+def _own_bytes(grad: Tensor) -> int:
+    """Bytes that go with a gradient; 0 of one that is expanded, as a sum's is, from a number that stays."""
+    held = grad.untyped_storage().nbytes()
+    return held if held >= grad.nbytes else 0

@@ -102,14 +102,29 @@ class Case:
         plain = self.plain(torch.float32) if self.dtype is torch.float32 else exact
         bound = FLOAT64 if self.dtype is torch.float64 else FLOAT32
         assert len(exact) == len(mine) == len(plain)
-        gradients = range(1, len(exact) - len(list(self.layers.buffers())))
-        largest = max((float(exact[i].abs().max()) for i in gradients), default=0.0)
-        for i, (wanted, got, usual) in enumerate(zip(exact, mine, plain, strict=True)):
+        buffers = len(list(self.layers.buffers()))
+        sizes = [float(tensor.abs().max()) for tensor in exact]
+        groups = sizes[:1], sizes[1:-buffers], sizes[-buffers:]  # output, gradients, buffers: each by its largest
+        scales = [max(group) for group in groups for _ in group]
+        for i, (wanted, got, usual, scale) in enumerate(zip(exact, mine, plain, scales, strict=True)):
             assert got.isfinite().all() and got.shape == wanted.shape
-            scale = largest if i in gradients else float(wanted.abs().max())
             # Where float32 itself loses more (a few pixels: what BatchNorm subtracts cancels), as little as it loses
-            allowed = bound * scale + 3 * distance(usual, wanted)
+            lost = distance(usual, wanted)
+            if distance(got, wanted) > bound * scale + 3 * lost and self.dtype is torch.float32:
+                lost = max(lost, self.plain_loses(i))
+            allowed = bound * scale + 3 * lost
             assert distance(got, wanted) <= allowed, (self, i, distance(got, wanted), allowed)
+
+    def plain_loses(self, index: int) -> float:
+        """The most that a result of the plain float32 layers is off on 16 batches a few units in the last place from
+        this one. On the batch itself they may be lucky: where values cancel, one rounding of a mean decides."""
+        random, found = torch.Generator().manual_seed(self.seed), []
+        for _ in range(16):
+            steps = torch.randint(-4, 5, self.x.shape, generator=random)
+            near = copy.copy(self)
+            near.x = self.x * (1 + steps * torch.finfo(torch.float32).eps)
+            found.append(distance(near.plain(torch.float32)[index], near.plain(torch.float64)[index]))
+        return max(found)
 
 
 def results(layers: nn.Module, x: Tensor, grad: Tensor, needs_x: bool, forward) -> list[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,8 +16,10 @@ from torch.autograd import forward_ad
 import gradpath as gp
 from gradpath.errors import KernelError, UserError
 from gradpath.kernels import fuse, fused_modules
+from gradpath.kernels._dense_form import block_form
+from gradpath.kernels._dense_operator import plan_of, tensors_of
 from gradpath.memory import checkpoint
-from gradpath.nets import build
+from gradpath.nets import DenseBottleneckLayer, build
 
 SMALL = {"depth": 16, "growth_rate": 4, "width": 6, "input_size": 8}
 
@@ -330,6 +333,86 @@ def test_under_checkpoint_running_statistics_move_once():
     checkpoint(fused.stages[0], x).square().sum().backward()
     plain.stages[0](x.detach().clone()).square().sum().backward()
     assert spread(plain.stages[0], fused.stages[0]) <= 1e-10
+
+
+def graphs_of(model: nn.Module, backend: str = "aot_eager") -> tuple[nn.Module, list[list[str]]]:
+    """The compiled model, without a break, and the operations of each graph that is made of it."""
+    graphs: list[list[str]] = []
+
+    def listed(graph: torch.fx.GraphModule, example: list[Tensor]) -> object:
+        graphs.append([str(node.target) for node in graph.graph.nodes])
+        return torch._dynamo.lookup_backend(backend)(graph, example)
+
+    torch.compiler.reset()
+    return torch.compile(model, backend=listed, fullgraph=True), graphs
+
+
+def kept_bytes(model: nn.Module) -> int:
+    """What a forward keeps for the backward, parameters not counted."""
+    kept = {}
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t):
+        model(images(torch.float32)).sum().backward()
+    known = {p.data_ptr() for p in model.parameters()}
+    return sum(t.nbytes for address, t in kept.items() if address not in known)
+
+
+@pytest.mark.parametrize("keep", ["features", pytest.param("bottlenecks", marks=pytest.mark.slow)])
+def test_torch_compile_works_around_dense_blocks(keep):
+    net = dense_net(dtype=torch.float32, depth=22)
+    fused = quiet(copy.deepcopy(net), keep=keep)
+    model = nn.Sequential(fused.stem, fused.stages[0])
+    compiled, graphs = graphs_of(copy.deepcopy(model))
+    for _ in range(2):
+        for one in (model, compiled):
+            one.zero_grad()
+            one(images(torch.float32)).square().sum().backward()
+    assert spread(model, compiled._orig_mod) <= 1e-5
+    assert sum("dense_block" in operation for operation in graphs[0]) == 1
+    held = [kept_bytes(one) for one in (compiled, model, nn.Sequential(net.stem, net.stages[0]))]
+    assert 0.8 * held[1] < held[0] < 1.3 * held[1] and held[0] < 0.7 * held[2], held
+    model.eval(), compiled.eval()
+    assert torch.allclose(model(images(torch.float32)), compiled(images(torch.float32)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch's own, when it loads inductor
+@pytest.mark.parametrize("name", ["densenet-40-12", "densenet-bc-40-12"])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+def test_dense_nets_compile_with_every_backend(name, backend):
+    model = quiet(dense_net(name, torch.float32))
+    twin, graphs = graphs_of(copy.deepcopy(model), backend)
+    model.stages[0][0].requires_grad_(False), twin.stages[0][0].requires_grad_(False)
+    model.stages[1].eval(), twin.stages[1].eval()
+    for autocast in (False, True):
+        for one in (model, twin):
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                loss = one(images(torch.float32)).float().square().sum()
+            one.zero_grad()
+            loss.backward()
+        assert spread(model, twin._orig_mod) <= (0.1 if autocast else 1e-4)
+    assert [sum("dense_block" in operation for operation in graph) for graph in graphs] == [3, 3]
+
+
+@pytest.mark.slow
+def test_the_operator_passes_torch_s_own_checks():
+    stage = quiet(dense_net(dtype=torch.float32, depth=22), keep="bottlenecks").stages[0]
+    count = sum(isinstance(child, DenseBottleneckLayer) for child in stage)
+    layers, tests = list(stage)[:count], ("test_schema", "test_autograd_registration", "test_faketensor")
+    x = torch.randn(2, 6, 8, 8, requires_grad=True)
+    for training in (True, False):
+        stage.train(training)
+        arguments = (x, *tensors_of(layers), stage.described(0, count, "cpu", ()), "")
+        torch.library.opcheck(torch.ops.gradpath.dense_block.default, arguments, test_utils=tests)
+
+
+def test_with_dropout_or_another_device_the_compiler_sees_plain_layers():
+    stage = quiet(dense_net(dtype=torch.float32)).stages[0]
+    assert stage.described(0, 2, "cpu", ()) and not stage.described(0, 2, "cuda", ())
+    with stage.plain_view():
+        assert not stage.described(0, 2, "cpu", ())
+    form, buffers = block_form(list(stage)[:2]), tensors_of(list(stage)[:2])[1]
+    assert plan_of(form, buffers, "torch", "lean")
+    assert not plan_of([replace(form[0], rate=0.1)], buffers, "torch", "lean")
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def fused(block: nn.Module, backend: str = "compiled") -> nn.Module:
 
 def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Float64 to 1e-10, float32 to 1e-5 of the plain block in float64, or to five times what plain float32 is off where
-    sums cancel (two values in a channel); whether masks could be compared."""
+    sums cancel (two values in a channel), three times on batches near it; whether masks could be compared."""
     case = drawn(seed)
     plain, single, x, grad = pair(case, torch.float32)
     reference = copy.deepcopy(single)
@@ -46,8 +46,22 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     assert poison.intact(), seed
     if tie.least > TIE:
         off, where = worst(found, right)
-        assert off <= 1e-5 or off <= 5 * worst(results(reference, x, grad), right)[0], (seed, off, where)
+        usual = worst(results(reference, x, grad), right)[0]
+        assert off <= 1e-5 or off <= 5 * usual or off <= 3 * plain_loses(seed), (seed, off, where)
     return tie.least > TIE
+
+
+def plain_loses(seed: int) -> float:
+    """The most that the plain float32 block is off on 16 batches a few units in the last place from this one. On the
+    batch itself it may be lucky: where values cancel, one rounding of a mean decides."""
+    random, found = torch.Generator().manual_seed(seed), []
+    for _ in range(16):
+        case = drawn(seed)
+        steps = torch.randint(-4, 5, case.x.shape, generator=random)
+        case.x = (case.x.float() * (1 + steps * torch.finfo(torch.float32).eps)).double()
+        plain, single, x, grad = pair(case, torch.float32)
+        found.append(worst(results(single, x, grad), results(plain, case.x, case.grad))[0])
+    return max(found)
 
 
 def test_random_blocks_agree_with_float64(monkeypatch):

@@ -322,7 +322,21 @@ def test_torch_compile_works_around_fused_blocks():
     assert [sum("residual_block" in target for target in targets) for targets in graphs] == [1, 1]
 
 
+def test_a_compiled_block_notices_when_it_is_evaluated():
+    """Its norms are hidden in the operator: nothing but what it reads itself tells the compiler of eval()."""
+    passes_or_skip()
+    _, fused = pair("resnet-8", "compiled", dtype=torch.float32)
+    block, x = fused.stages[0][0], fused.stem(images(torch.float32)).detach()
+    torch.compiler.reset()
+    compiled = torch.compile(copy.deepcopy(block), backend="eager", fullgraph=True)
+    for training in (True, False, True):
+        block.norm1.train(training), compiled._orig_mod.norm1.train(training)
+        assert torch.allclose(block(x), compiled(x), rtol=1e-5, atol=1e-6)
+        assert all(map(torch.allclose, block.buffers(), compiled.buffers()))
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch's own, when it loads inductor
 @pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
 @pytest.mark.parametrize("name", ["preresnet-11", "plain-8", "resnet-bottleneck-11"])
 def test_torch_compile_with_every_backend(name, backend):
@@ -357,7 +371,7 @@ def test_the_operator_passes_torch_s_own_checks():
     _, fused = pair("resnet-8", "compiled", dtype=torch.float32)
     block = fused.stages[1][0]
     x = torch.randn(2, 4, 8, 8, requires_grad=True)
-    arguments = (x, list(block.parameters()), list(block.buffers()), block.described(), "")
+    arguments = (x, list(block.parameters()), list(block.buffers()), block.described(()), "")
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(torch.ops.gradpath.residual_block.default, arguments, test_utils=tests)
 

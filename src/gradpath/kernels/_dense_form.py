@@ -35,7 +35,7 @@ class DenseLayerForm:
     @property
     def drop_rate(self) -> float:
         """The same for a forward now: 0 in eval mode."""
-        return self.rate if self.layer.training else 0.0
+        return self.rate if self.rate and self.layer.training else 0.0
 
     @property
     def channels_in(self) -> int:

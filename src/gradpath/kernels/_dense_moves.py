@@ -61,7 +61,7 @@ class DenseMoves:
         first = tape.held is None
         held = tape.held = self._start(x) if tape.held is None else tape.held
         with torch.autocast(x.device.type, enabled=False):
-            out = _channels_last(x, self.channels_out, torch.promote_types(x.dtype, held.frame.compute))
+            out = channels_last(x, self.channels_out, torch.promote_types(x.dtype, held.frame.compute))
             Forward(self.layers, self.values, held, out, first).run(x, keep_bottlenecks=mode == "full")
         held.features = out if mode in ("full", "lean") else None
         return out
@@ -87,7 +87,7 @@ class DenseMoves:
         assert held.features is not None
         asked = self._by_layer([p.requires_grad for p in self.parameters] if needs is None else needs)
         with torch.autocast(grad.device.type, enabled=False):
-            total = _channels_last(grad, self.channels_out, held.features.dtype).copy_(grad)
+            total = channels_last(grad, self.channels_out, held.features.dtype).copy_(grad)
             run = Backward(self.layers, self.values, held, held.features, columns(total))
             grads = [run.layer(index, asked[index]) for index in reversed(range(len(self.layers)))]
             grad_x = run.input_gradient() if needs_input_grad else None
@@ -97,7 +97,7 @@ class DenseMoves:
         if any(uses_batch(norm) for layer in self.layers for norm in layer.norms):
             check_batch(x)
         compute = compute_dtype(x, self.values[0][2])
-        stats = torch.promote_types(torch.promote_types(x.dtype, compute), torch.float32)
+        stats = statistics_dtype(x.dtype, compute)
         frame = Frame(len(x), x.shape[2], x.shape[3], compute, stats, self.passes)
         mean, variance = x.new_zeros(2, self.channels_out, dtype=stats)
         return Held(frame, mean, variance)
@@ -124,7 +124,12 @@ def compute_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(x.device.type)
 
 
-def _channels_last(like: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
+def statistics_dtype(features: torch.dtype, compute: torch.dtype) -> torch.dtype:
+    """Of means, variances and their sums: float32, or float64 for float64 features."""
+    return torch.promote_types(torch.promote_types(features, compute), torch.float32)
+
+
+def channels_last(like: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     """Room for N channels H W."""
     size = (len(like), channels, *like.shape[2:])
     return torch.empty(size, dtype=dtype, device=like.device, memory_format=torch.channels_last)

@@ -67,6 +67,10 @@ class StandInConv:
     groups: int
 
     @property
+    def out_channels(self) -> int:
+        return self.weight.shape[0]
+
+    @property
     def _parameters(self) -> dict[str, Tensor]:
         return {"weight": self.weight}
 
@@ -84,6 +88,10 @@ class StandInNorm:
     momentum: float | None
     training: bool
     track_running_stats: bool
+
+    @property
+    def num_features(self) -> int:
+        return self.weight.shape[0]
 
     @property
     def _parameters(self) -> dict[str, Tensor]:
@@ -104,11 +112,7 @@ def plan_of(form: Form, buffers: Sequence[Tensor] | None = None) -> FormPlan:
         return ConvPlan(place[id(conv), "weight"], conv.stride, padding, conv.dilation, conv.groups)
 
     def norm_plan(norm: nn.BatchNorm2d) -> NormPlan:
-        held = [norm.running_mean, norm.running_var, norm.num_batches_tracked]
-        known = buffers is not None and held[0] is not None
-        running = cast("tuple[int, int, int]", tuple(at[id(buffer)] for buffer in held)) if known else None
-        parameters = place[id(norm), "weight"], place[id(norm), "bias"]
-        return NormPlan(*parameters, running, norm.eps, norm.momentum, norm.training, norm.track_running_stats)
+        return plan_of_norm(norm, (place[id(norm), "weight"], place[id(norm), "bias"]), None if buffers is None else at)
 
     side = form.shortcut
     shortcut = None
@@ -121,9 +125,24 @@ def plan_of(form: Form, buffers: Sequence[Tensor] | None = None) -> FormPlan:
     return FormPlan(form.pre, form.adds_in_place, convs, norms, shortcut)
 
 
-def plain(plan: Any) -> Any:
-    """The same in tuples alone, whose `repr` can be read back."""
-    return tuple(map(plain, plan)) if isinstance(plan, tuple) else plan
+def plan_of_norm(norm: nn.BatchNorm2d, places: tuple[int, int], at: dict[int, int] | None) -> NormPlan:
+    """The description of a norm as it is now. places: of its weight and its bias; at: of each buffer, by the buffer's
+    id, None where that is not wanted.
+
+    Raises KeyError where the norm's buffers are not among them.
+    """
+    held = [norm.running_mean, norm.running_var, norm.num_batches_tracked]
+    running = None
+    if at is not None and held[0] is not None:
+        running = cast("tuple[int, int, int]", tuple(at[id(buffer)] for buffer in held))
+    return NormPlan(*places, running, norm.eps, norm.momentum, norm.training, norm.track_running_stats)
+
+
+def norm_from(plan: tuple[Any, ...], parameters: Sequence[Tensor], buffers: Sequence[Tensor]) -> Any:
+    """A norm's stand-in. Without buffers it has no running statistics."""
+    weight, bias, running, *rest = plan
+    vectors: list[Any] = [None] * 3 if running is None or not buffers else [buffers[index] for index in running]
+    return StandInNorm(parameters[weight], parameters[bias], *vectors, *rest)
 
 
 def form_from(plan: tuple[Any, ...], parameters: Sequence[Tensor], buffers: Sequence[Tensor] = ()) -> Form:
@@ -138,9 +157,8 @@ def form_from(plan: tuple[Any, ...], parameters: Sequence[Tensor], buffers: Sequ
         return made
 
     def norm(settings: tuple[Any, ...]) -> Any:
-        weight, bias, running, *rest = settings
-        vectors: list[Any] = [None] * 3 if running is None or not buffers else [buffers[index] for index in running]
-        made = StandInNorm(parameters[weight], parameters[bias], *vectors, *rest)
+        weight, bias, *_ = settings
+        made = norm_from(settings, parameters, buffers)
         owners[weight], owners[bias] = (made, "weight"), (made, "bias")
         return made
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +11,16 @@ from torch import Tensor, nn
 from gradpath.kernels._choose import norm_passes
 from gradpath.kernels._fingerprint import Fingerprint
 from gradpath.kernels._fused_module import FusedModule, Fusion, become, runs_eagerly, unfuse_module
-from gradpath.kernels._residual_form import plain, plan_of
+from gradpath.kernels._operator import call, constant_when_traced, modes_of, plain
+from gradpath.kernels._residual_form import plan_of
 from gradpath.kernels._residual_function import residual_block
-from gradpath.kernels._residual_operator import run, takes
+from gradpath.kernels._residual_operator import residual_block as residual_operator
+from gradpath.kernels._residual_operator import takes
 from gradpath.nets import LeanMoves, NormPasses, TorchPasses, form_of
 from gradpath.nets._form import is_known_class, why_not
 
 FAST = torch.float32, torch.bfloat16, torch.float16
 """What other passes than plain torch's compute in: such a batch is put into their layout, channels-last."""
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _constant_when_traced(function: F) -> F:
-    """What torch.compiler.assume_constant_result does, without its import of torch._dynamo, which takes seconds."""
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return function
 
 
 MODES = {"least": "last"}
@@ -60,15 +52,17 @@ class FusedResidualBlock(FusedModule):
 
     def traced_forward(self, x: Any) -> Any:
         """For torch.compile: one operator where a backward is to come, else the plain layers."""
-        flags = [module.training for module in self.modules()]  # read here, so that a change is noticed
-        plan, parameters, buffers = self.described(), list(self.parameters()), list(self.buffers())
-        if not plan or not torch.is_grad_enabled() or len(flags) == 0 or not takes(x, parameters, buffers):
+        plan, parameters, buffers = self.described(modes_of(self)), list(self.parameters()), list(self.buffers())
+        if not plan or not torch.is_grad_enabled() or not takes(x, parameters, buffers):
             return self.plain_forward(x)
-        return run(x, parameters, buffers, plan)
+        return call(residual_operator, x, parameters, buffers, plan)
 
-    @_constant_when_traced
-    def described(self) -> str:
-        """The block's form as text; '' where it has none, or is to be shown plain, or there are no compiled passes."""
+    @constant_when_traced
+    def described(self, modes: tuple[bool, ...]) -> str:
+        """The block's form as text; '' where it has none, or is to be shown plain, or there are no compiled passes.
+
+        modes: not read; the compiler asks again when they change.
+        """
         form = None if self.shown_plain else form_of(self)
         if form is None or self.runs_on != "compiled":
             return ""

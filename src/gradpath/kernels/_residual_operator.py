@@ -2,16 +2,14 @@
 
     gradpath::residual_block(x, parameters, buffers, plan, autocast) -> [output, kept for the backward …, new buffers …]
 
-Operators have no modules, no state and no autocast: the block's form comes as text (`FormPlan`), its autocast as the
-name of a dtype or '', and running statistics go in and come out. Of float32 parameters on the CPU, by the compiled
-passes alone: their results have shapes that can be told before.
+The plan is a `FormPlan`. Of float32 parameters on the CPU, by the compiled passes alone: their results have shapes that
+can be told before.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from gradpath.kernels._choose import norm_passes
 from gradpath.kernels._norm_passes import FusedPasses, FusedStats
+from gradpath.kernels._operator import autocast_name, autocast_named
 from gradpath.kernels._residual_form import FormPlan, NormPlan, form_from
 from gradpath.kernels._residual_function import play_back, saved
 from gradpath.nets import LeanMoves, NormPasses
@@ -30,7 +29,6 @@ _BACKWARD = (
     "(Tensor grad, Tensor[] held, Tensor[] stats, Tensor[] parameters, bool[] needs, str plan, str autocast)"
     " -> Tensor[]"
 )
-AUTOCASTS = {"": None, "bfloat16": torch.bfloat16}
 
 
 def takes(x: Tensor, parameters: Sequence[Tensor], buffers: Sequence[Tensor]) -> bool:
@@ -38,21 +36,11 @@ def takes(x: Tensor, parameters: Sequence[Tensor], buffers: Sequence[Tensor]) ->
     device = x.device.type
     if device != "cpu" or x.dim() != 4 or x.dtype not in (torch.float32, torch.bfloat16):
         return False
-    cast = torch.is_autocast_enabled(device)
-    if cast and torch.get_autocast_dtype(device) is not torch.bfloat16:
+    cast = autocast_name(device)
+    if cast not in ("", "bfloat16"):
         return False
     vectors = [*parameters, *(buffer for buffer in buffers if buffer.is_floating_point())]
-    return (cast or x.dtype is torch.float32) and all(vector.dtype is torch.float32 for vector in vectors)
-
-
-def run(x: Tensor, parameters: Sequence[Tensor], buffers: Sequence[Tensor], plan: str) -> Tensor:
-    """The block's output, by the operator; its running statistics move."""
-    autocast = "bfloat16" if torch.is_autocast_enabled("cpu") else ""
-    found: list[Tensor] = residual_block(x, parameters, buffers, plan, autocast)
-    with torch.no_grad():
-        for buffer, moved in zip(buffers, found[len(found) - len(buffers) :], strict=True):
-            buffer.copy_(moved.detach())
-    return found[0]
+    return (cast != "" or x.dtype is torch.float32) and all(vector.dtype is torch.float32 for vector in vectors)
 
 
 @torch.library.custom_op("gradpath::residual_block", mutates_args=(), schema=_FORWARD)
@@ -118,7 +106,7 @@ def _forward(x: Tensor, parameters: Any, buffers: Any, plan: str, autocast: str,
     moved = [buffer.clone() for buffer in buffers]
     moves = LeanMoves(form_from(_read(plan), parameters, moved), passes)
     tape = moves.new_tape()
-    with torch.no_grad(), _autocast(autocast):
+    with torch.no_grad(), autocast_named("cpu", autocast):
         out = moves.advance(x.contiguous(memory_format=torch.channels_last), tape, "lean")
     _, _, *raws = saved(x, out, tape, moves)
     norms: list[Any] = [*tape.stats, tape.shortcut_stats]
@@ -137,7 +125,7 @@ def _backward(
     count = len(form.norms)
     side = raws.pop(0) if every[count:] else None
     first = [None] if form.pre else []  # a pre-activation block's first norm reads x
-    with torch.no_grad(), _autocast(autocast):
+    with torch.no_grad(), autocast_named("cpu", autocast):
         grad_x, grads = play_back(
             grad,
             moves,
@@ -188,10 +176,6 @@ def _norm_plans(plan: str) -> list[NormPlan]:
     read = _read(plan)
     side = read.shortcut and read.shortcut[1]
     return [NormPlan(*norm) for norm in (*read.norms, *([side] if side else []))]
-
-
-def _autocast(name: str) -> AbstractContextManager[object]:
-    return torch.autocast("cpu", dtype=AUTOCASTS[name], enabled=bool(name), cache_enabled=False)
 
 
 def _laid_out(tensor: Tensor) -> Tensor:

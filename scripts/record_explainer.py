@@ -29,9 +29,9 @@ from gradpath.record import Execution, Flow, PathLengths, Recipe
 from gradpath.training._compare import default_jobs
 from gradpath.training._data import Images, load_images
 from gradpath.training._events import EpochDone, Event, Progress, ignore
+from gradpath.training._job import Job
 from gradpath.training._loop import Loop
 from gradpath.training._machine import machine
-from gradpath.training._train import Job
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "src/gradpath/report/assets/explain"

@@ -153,7 +153,7 @@ def test_train_then_eval(tiny, tmp_path):
         (("expain",), "did you mean 'explain'?"),
         (("compare", "--epochs", "x"), "gradpath compare --help"),
         (("compare", "--seed", "99999999999999999999999"), "--seed"),
-        (("train", "resnet-8", "--learning-rate", "nan", "--output", "run"), "learning_rate"),
+        (("train", "resnet-8", "--learning-rate", "nan", "--output", "run"), "--learning-rate must lie"),
         (("compare", "--quick", "--output", "file.txt/run"), "file.txt/run"),
         (("explain", "plain", "--output", "file.txt/x.svg"), "file.txt/x.svg"),
         (("compare", "--device", "tpu"), "tpu"),

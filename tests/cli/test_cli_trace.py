@@ -273,7 +273,7 @@ def test_a_checkpoint_is_loaded_strictly(shell):
         (("nets.py:triple", "--baseline", "torn.json"), "was cut short, edited or written by another version; make it"),
         (("nets.py:triple", "--try", "inti=he"), "init"),
         (("nets.py:triple", "--checkpoint", "absent.pt"), "absent.pt: there is no such file"),
-        (("nets.py:triple", "--device", "tpu"), "device 'tpu' cannot be used"),
+        (("nets.py:triple", "--device", "tpu"), "device tpu: this machine has none; it has cpu"),
         (("nets.py:triple", "--output", "x.gif"), "the ending is none of .html"),
         (("nets.py:triple", "--output", "helper"), "is a file, not a folder"),
         (("nets.py:triple", "--fail-on", "vanishin"), "kinds are any, not finite"),

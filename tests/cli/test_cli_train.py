@@ -7,9 +7,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from in_process import Shell
 
 import gradpath as gp
+from gradpath.cli._spoken import in_flags
+from gradpath.cli.train import command as train
+from gradpath.errors import UserError
+from gradpath.nets import build
 from gradpath.record import Evaluation
 from tiny_training import tiny_images
 
@@ -48,7 +53,7 @@ def test_a_model_of_ones_own_is_trained_tested_and_evaluated(shell):
     assert len(gp.read(shell.folder / "run/split.json").held_out) == 4
     weights = f"run/{record.weights}"
     asked = ("eval", weights, "--data", "tiny.npz")
-    assert "give net" in shell(*asked, check=2).err
+    assert "give --net, such as resnet-20" in shell(*asked, check=2).err
     plain = shell(*asked, "--net", "net.py:small", check=0).out
     assert plain.startswith(f"{record.test.right} of 8 right")
     whole = shell(*asked, "--net", "net.py:small", "--confusion", "--output", "x.csv", check=0)
@@ -64,11 +69,21 @@ def test_seeds_are_tabulated_and_not_trained_twice(shell):
     asked = ("train", "net.py:small", "--data", "tiny.npz", *SHORT, "--seeds", 2, "--output", "runs")
     done = shell(*asked, check=0)
     assert "over 2 seeds" in done.out and "seed 1 (2 of 2)" in done.err
+    resumed = shell("train", "--resume", "runs", check=0)
+    assert resumed.err.count("its run is there already") == 2 and resumed.out == done.out
     again = shell(*asked, "--format", "json", check=0)
     assert again.err.count("its run is there already") == 2
     assert [run["seed"] for run in json.loads(again.out)["runs"]] == [0, 1]
+    (shell.folder / "runs/seed-1/run.json").unlink()  # as if it had been killed between the two
+    assert shell("train", "--resume", "runs", check=0).err.count("its run is there already") == 1
+    assert "runs: holds runs from several seeds" in shell(*asked[:-4], "--output", "runs", check=2).err
+    assert "runs/seed-0: holds a finished run" in shell(*asked[:-4], "--output", "runs/seed-0", check=2).err
+    single = shell(*asked[:-1], "runs/seed-0", check=2)
+    assert "runs/seed-0: holds a single run" in single.err
     assert shell(*asked, "--quiet", check=0).err == ""
-    assert "none of its seeds was stopped" in shell("train", "--resume", "runs", check=2).err
+    anew = shell(*asked, "--overwrite", check=0)
+    assert "already" not in anew.err and anew.out.splitlines()[0] == done.out.splitlines()[0]
+    assert shell("train", "--resume", "runs", check=0).err.count("its run is there already") == 2
 
 
 def test_weights_choose_the_recipe(shell):
@@ -93,15 +108,39 @@ def test_weights_choose_the_recipe(shell):
         (("resnet-8", "--validation", "1.5"), "--validation"),
         (("resnet-8", "--batch-size", "many"), "many"),
         (("resnet-9",), "its depth is 6n+2: 8 or 14"),
-        (("resnet-8", "--image-size", "16"), "8 px"),
+        (("resnet-8", "--image-size", "16"), "px; --image-size is for folders of photos"),
+        (("resnet-8", "--device", "foo"), "device foo: this machine has none; it has cpu"),
+        (("resnet-8", "--device", "meta"), "device meta: this machine has none"),
+        (("resnet-8", "--mixup", "-1"), "gradpath: --mixup must be a finite number"),
+        (("resnet-8", "--crop-size", "64"), "gradpath: --crop-size belongs to augment"),
+        (("resnet-8", "--quiet", "--memory", "1KiB"), "gradpath: --memory 1KiB: the 36 training images"),
+        (("resnet-8", "--weights", "foreign.pth"), "shortcuts pad: give --padding both or end"),
+        (
+            ("resnet-8", "--weights", "foreign.pth", "--padding", "end", "--normalise", "weights"),
+            "give --normalise data",
+        ),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(shell, arguments, message):
     (shell.folder / "bad.pth").write_bytes(b"PK\x03\x04 cut short")
+    torch.save(build("resnet-8").state_dict(), shell.folder / "foreign.pth")
     data = () if "--data" in arguments else ("--data", "tiny.npz")
     done = shell("train", *arguments, *data, *SHORT[:2], "--output", "run", check=2)
     assert message in done.err and done.err.count("\n") == 1 and done.out == ""
     assert not (shell.folder / "run").exists()
+
+
+def test_python_speaks_of_its_arguments(tmp_path):
+    torch.save(build("resnet-8").state_dict(), tmp_path / "foreign.pth")
+    with pytest.raises(UserError, match="give padding 'both' or 'end'"):
+        gp.train("resnet-8", tiny_images(channels=3), weights=tmp_path / "foreign.pth")
+    for text in ("image_size.npz: no such file", "in a/learning_rate and net=5.png", "the data is small"):
+        assert in_flags(text, train).replace("--net 5", "net=5") == text
+
+
+def test_a_net_is_called_as_it_was_asked_for(shell):
+    done = shell("train", "ResNet8", "--data", "tiny.npz", *SHORT, "--quiet", "--output", "run", check=0)
+    assert done.out.startswith("ResNet8: ") and (shell.folder / "run/resnet8.safetensors").is_file()
 
 
 def test_a_file_for_an_evaluation_says_its_kind(shell):

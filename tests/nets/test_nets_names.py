@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gradpath.errors import RecordError, SpecError
-from gradpath.nets import PUBLISHED, NetSpec, resolve, spec_name
+from gradpath.nets import PUBLISHED, NetSpec, net_name, resolve, spec_name
 from gradpath.record._base import decode
 
 DENSE: dict[str, Any] = {"family": "dense", "growth_rate": 12}
@@ -102,6 +102,8 @@ def test_overrides_come_before_the_defaults_that_depend_on_them() -> None:
 
 def test_a_specification_without_a_name() -> None:
     assert spec_name(resolve("resnet-110", classes=100)) is None
+    assert net_name(resolve("resnet-110", classes=100, input_size=64)) == "resnet-110"  # other images, the same net
+    assert net_name(resolve("resnet-110", width=8)) == resolve("resnet-110").label
     assert spec_name(resolve("densenet-bc-100-12", width=16)) is None
 
 

@@ -26,6 +26,8 @@ NETS = [
     ("timm", "resnet18", "resnet-18"),
     ("timm", "resnet50", "resnet-50"),
     ("timm", "densenet169", "densenet-169"),
+    ("timm", "resnetv2_18", "resnetv2-18"),
+    ("timm", "resnetv2_34", "resnetv2-34"),
     ("timm", "resnetv2_50", "resnetv2-50"),
     ("timm", "resnetv2_101", "resnetv2-101"),
 ]

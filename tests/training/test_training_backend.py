@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import gradpath as gp
@@ -52,6 +53,30 @@ def test_the_record_says_what_blocks_ran_on_and_the_loss_is_the_same(small):
     assert fused.epochs[0].train_loss == pytest.approx(plain.epochs[0].train_loss, rel=1e-3)
     assert fused.gradient.initial.loss == pytest.approx(plain.gradient.initial.loss, rel=1e-5)
     assert "stages.0.0 and 2 more: seen through their plain_view()" in str(fused.gradient.initial.unseen)
+
+
+def test_the_backend_of_an_execution_is_taken_unless_another_is_asked_for(small):
+    compiler()
+    fused = replace(EXECUTION, backend="compiled")
+    for execution, backend, used in (
+        (fused, None, "compiled"),
+        (EXECUTION, None, "reference"),
+        (fused, "reference", "reference"),
+    ):
+        record = gp.train("resnet-8", small, recipe=RECIPE, execution=execution, backend=backend)
+        assert record.execution.backend == used
+    with pytest.raises(KernelError, match="'quick' is unknown"):
+        gp.train("resnet-8", small, recipe=RECIPE, execution=replace(EXECUTION, backend="quick"))
+
+
+def test_the_threads_of_an_execution_are_used_and_given_back(small):
+    found = torch.get_num_threads()
+    seen = []
+    how = {"execution": replace(EXECUTION, threads=found + 1), "backend": "reference"}
+    record = gp.train("resnet-8", small, recipe=RECIPE, listener=lambda _: seen.append(torch.get_num_threads()), **how)
+    assert record.machine.threads == found + 1
+    assert set(seen) == {found + 1}
+    assert torch.get_num_threads() == found
 
 
 def test_without_a_compiler_auto_trains_plainly_and_says_why(monkeypatch):

@@ -146,7 +146,7 @@ def test_a_corrupt_member_of_an_npz_is_named(tmp_path):
 
 def test_arrays_are_not_resized():
     assert load_images(image_size=28).info.image_size == 28
-    with pytest.raises(DataError, match="fashion-mini: its images are of 28 px; --image-size is for"):
+    with pytest.raises(DataError, match="fashion-mini: its images are of 28 px; image_size is for"):
         load_images(image_size=32)
 
 

@@ -255,7 +255,7 @@ def test_more_than_memory_and_disk_hold_says_which_size_fits(tmp_path, monkeypat
     for nowhere in (lambda: tmp_path / "file" / "cache", lambda: tmp_path / "cache"):
         monkeypatch.setattr(_cache, "cache_folder", nowhere)
         monkeypatch.setattr(_cache, "_SHARE_STREAMED", 0.0)
-        with pytest.raises(DataError, match=r"20 images of 64 px take 240 KiB.*no room.*--image-size 40 fits"):
+        with pytest.raises(DataError, match=r"20 images of 64 px take 240 KiB.*no room.*image_size 40 fits"):
             load_images(place, memory_bytes=100_000)
     assert not list(tmp_path.glob("cache/*.npy"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -47,6 +48,7 @@ def in_two_processes(folder: Path) -> None:
     with team_of("cpu") as (team, _):
         what_a_team_does(team)
         torch.save(normalised(team), folder / f"{team.rank}.pt")
+        what_one_process_sees(team, folder)
     assert torch.distributed.is_initialized()  # torchrun's store keeps the addresses of the first group: no second one
     trained(folder)
 
@@ -98,6 +100,20 @@ def stops_in_the_first_epoch(event: object) -> None:
     """The first process alone is told to stop (the others hear no news)."""
     if isinstance(event, Progress) and event.step == 1:
         os.kill(os.getpid(), signal.SIGINT)
+
+
+class BreaksInTheSecond(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (math.nan if torch.distributed.get_rank() == 1 else 1)
+
+
+def what_one_process_sees(team: Team, folder: Path) -> None:
+    """The first is not the one whose loss is not finite."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), BreaksInTheSecond())
+    recipe = Recipe(epochs=1, batch_size=15)
+    record = train(net, killed.images(folder), recipe=recipe, execution=killed.EXECUTION, device="cpu")
+    assert (record.diverged_at_step, record.diverged_in) == (1, "2 (output not finite), in process 1 of 2")
+    assert team.each(team.rank) == [0, 1]
 
 
 def what_a_team_does(team: Team) -> None:
@@ -212,6 +228,7 @@ def test_a_process_alone_is_a_team():
     net = nn.Linear(2, 2)
     assert ALONE.wrapped(net, torch.device("cpu")) is net
     assert ALONE.first(lambda: 5) == 5
+    assert ALONE.each("here") == ["here"]
     with team_of("cpu") as (team, device):
         assert team == ALONE
         assert device == "cpu"

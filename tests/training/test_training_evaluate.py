@@ -203,7 +203,7 @@ def test_a_folder_is_left_as_it_was_found_by_a_mistake(tmp_path):
     assert not (tmp_path / "new").exists()
     trained(tiny_images(), output=tmp_path / "run")
     assert (tmp_path / "run" / "split.json").is_file()
-    trained(tiny_images(), output=tmp_path / "run", validation=0)
+    trained(tiny_images(), output=tmp_path / "run", validation=0, overwrite=True)
     assert not (tmp_path / "run" / "split.json").exists()
     with pytest.raises(WeightsError, match=r"run: is a folder: name .*run.sequential\.safetensors"):
         evaluate(tmp_path / "run", tiny_images(), net=tiny_net())

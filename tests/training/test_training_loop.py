@@ -185,6 +185,44 @@ def test_weights_that_are_not_finite_are_named():
     assert (outcome.diverged_at_step, outcome.diverged_in) == (1, "4 (weight not finite)")
 
 
+class BreaksTheGradient(nn.Module):
+    """Hands on what it gets; in some of its calls (from 0) its gradient is not finite."""
+
+    def __init__(self, *bad: int) -> None:
+        super().__init__()
+        self.bad, self.calls = bad, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x + (x * 0).abs().sqrt() if self.training and self.calls - 1 in self.bad else x
+
+
+def test_steps_skipped_for_their_gradient_are_counted_and_go_on_where_restored():
+    recipe = Recipe(epochs=3, batch_size=8, clip_norm=1.0)
+    net = tiny_net(norm=False)
+    net[5] = BreaksTheGradient(1, 2, 12)
+    loop = tiny_loop(net, recipe)
+    loop.run(limit_steps=6)
+    assert loop.optimiser.skipped() == (2, 0)
+    other = tiny_net(norm=False)
+    other[5] = BreaksTheGradient(6)  # the thirteenth step
+    rest = tiny_loop(other, recipe)
+    rest.restore(loop.state())
+    outcome = rest.run()
+    assert (outcome.skipped, outcome.steps, outcome.diverged_at_step) == (3, 15, None)
+    assert tiny_loop(tiny_net(), recipe).run().skipped == 0
+
+
+@pytest.mark.parametrize(("epochs", "begins", "ends"), [(1, 1, 5), (6, 5, 25)])
+def test_a_run_whose_steps_are_all_skipped_has_diverged(epochs, begins, ends):
+    net = tiny_net(norm=False)
+    net[5] = BreaksTheGradient(*range(begins - 1, 99))
+    outcome = tiny_loop(net, Recipe(epochs=epochs, batch_size=8, clip_norm=1.0)).run()
+    assert (outcome.diverged_at_step, outcome.steps) == (begins, ends)
+    assert outcome.diverged_in == "the gradient of 4.bias"
+    assert all(p.isfinite().all() and p.grad is None for p in net.parameters())
+
+
 def test_evaluation_uses_the_average_and_the_net_keeps_it_when_adopted():
     recipe = Recipe(epochs=1, batch_size=8, ema=0.999)
     net = tiny_net()

@@ -13,7 +13,7 @@ from gradpath.errors import MemoryBudgetError
 from gradpath.memory._running._planned import PlannedModel
 from gradpath.nets import Network
 from gradpath.record import Execution, Recipe
-from gradpath.training import NetPlanned, _train, load_images
+from gradpath.training import NetPlanned, _run, load_images
 from gradpath.training._blank import parts_note
 from gradpath.training._loop import Loop
 from gradpath.training._planning import for_the_step, probe_images
@@ -37,7 +37,7 @@ def small(tmp_path):
 
 def test_training_by_a_plan_is_the_same_training(small, tmp_path, monkeypatch):
     news, loops = [], []
-    monkeypatch.setattr(_train, "Loop", lambda net, *more: loops.append(type(net)) or Loop(net, *more))
+    monkeypatch.setattr(_run, "Loop", lambda net, *more: loops.append(type(net)) or Loop(net, *more))
     plain = gp.train("resnet-20", small, recipe=RECIPE, execution=EXECUTION)
     planned = gp.train(
         "resnet-20", small, recipe=RECIPE, execution=EXECUTION, memory="70%", output=tmp_path / "run",

@@ -87,7 +87,7 @@ def test_a_mean_image_is_subtracted_pixel_by_pixel(tmp_path):
     with torch.no_grad():
         expected = net(inputs).softmax(1)[0].sort(descending=True).values
     assert seen.probabilities == pytest.approx(expected.tolist(), abs=1e-5)
-    with pytest.raises(WeightsError, match="mean image of 8 px: leave the image size out"):
+    with pytest.raises(WeightsError, match="mean image of 8 px: leave out image_size"):
         predict(file, [folder], image_size=16)
 
 

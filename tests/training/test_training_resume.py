@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from itertools import count
@@ -13,10 +14,10 @@ import killed
 import pytest
 import torch
 
-from gradpath.errors import SnapshotError, UserError
+from gradpath.errors import DataError, SnapshotError, UserError
 from gradpath.nets import read_weights
 from gradpath.record import read
-from gradpath.training import Progress, Said, _loop, load_images
+from gradpath.training import Progress, Said, _loop, load_images, train
 from gradpath.training import _saving as saving
 from gradpath.training._machine import Probe
 from gradpath.training._resume import arguments_of, digest_of
@@ -143,6 +144,44 @@ def test_a_finished_run_is_returned_and_can_be_made_anew(whole, monkeypatch):
     assert [event.line for event in news] == [f"{whole}: this run was finished before; nothing is left to do"]
     assert (whole / "run.json").read_bytes() == before
     assert arguments_of(whole) == ("with_dropout",)
+
+
+def content(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_run_that_is_there_is_not_overwritten_unless_asked_for(whole, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / "model-card.md").write_text("of the run before")
+    before = content(run)
+    how = {"resume": False, "snapshot_seconds": 60}
+    with pytest.raises(UserError, match=r"run: holds a finished run of with_dropout.*--overwrite, overwrite=True"):
+        killed.case("plain", tmp_path, "run", **how)
+    with pytest.raises(UserError, match=r"^seed must be"):
+        killed.case("plain", tmp_path, "run", overwrite=True, seed=-1, **how)
+    with pytest.raises(DataError):
+        train("resnet-8", tmp_path / "nothing.npz", output=run, overwrite=True)
+    assert content(run) == before
+    killed.case("planned", tmp_path, "run", overwrite=True, listener=stopping(1), **how)
+    assert {"split.json", "run.json"} < {file.name for file in run.iterdir()}
+    assert not (run / before_weights(before)).exists()
+    assert not (run / "model-card.md").exists()
+    with pytest.raises(UserError, match=r"holds a run that was stopped.*--overwrite"):
+        killed.case("plain", tmp_path, "run", **how)
+    killed.case("plain", tmp_path, "run", overwrite=True, **how)
+    assert_same_run(whole, run)
+    (run / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"holds a run.json that cannot be read"):
+        killed.case("plain", tmp_path, "run", **how)
+    with pytest.raises(UserError, match="give one of them"):
+        killed.case("plain", tmp_path, "run", overwrite=True)
+    with pytest.raises(UserError, match="overwrite needs the folder"):
+        train("resnet-8", overwrite=True)
+
+
+def before_weights(files):
+    return next(file for file in files if file.suffix == ".safetensors")
 
 
 def test_a_full_disk_stops_nothing(whole, tmp_path, monkeypatch):

@@ -13,10 +13,22 @@ import gradpath as gp
 from gradpath.errors import MissingExtraError, UserError, WeightsError
 from gradpath.nets import macs
 from gradpath.record import Execution, NetSpec, Recipe
-from gradpath.training import EpochDone, NetDone, NetStarted, Planned, Progress, compare, evaluate, load_images
+from gradpath.training import (
+    EpochDone,
+    NetDone,
+    NetStarted,
+    Planned,
+    Progress,
+    _machine,
+    compare,
+    evaluate,
+    load_images,
+)
 from gradpath.training._compare import Cost, default_jobs, dense_twin, fit_epochs
+from gradpath.training._job import Job
 from gradpath.training._machine import Probe, cpu_features, has_bf16
-from gradpath.training._train import Job, best_rate, run_job
+from gradpath.training._run import run_job
+from gradpath.training._trials import best_rate
 
 EXECUTION = Execution(precision="float32", layout="channels_last", reason="a test")
 
@@ -287,6 +299,18 @@ def test_the_probe_keeps_to_its_time_and_says_why():
         assert chosen.precision == "float32"
         assert "bfloat16 was not tried" in chosen.reason
     assert cpu_features() <= {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16"}
+
+
+@pytest.mark.parametrize(("seconds", "layout"), [(0.85, "channels_last"), (0.7, "contiguous")])
+def test_another_way_must_be_clearly_faster(monkeypatch, seconds, layout):
+    """Else a run with the same seed would be another run where another process disturbs the trial."""
+    took = {"channels_last": iter([0.1, 1.0, 5.0, 1.0]), "contiguous": iter([0.2, 3.0, seconds, 2.0])}
+    monkeypatch.setattr(_machine, "_training_step", lambda spec, device, size, precision, layout: layout)
+    monkeypatch.setattr(_machine, "_timed", lambda layout, *_: next(took[layout]))
+    monkeypatch.setattr(_machine, "has_bf16", lambda device: False)
+    chosen = Probe(torch.device("cpu"), 4, limit_seconds=1e6).choose(NetSpec(family="residual", depth=8))
+    assert chosen.layout == layout
+    assert f"(float32 channels_last 1000 ms, float32 contiguous {1000 * seconds:.0f} ms)" in chosen.reason
 
 
 def test_foreign_weights_ask_for_what_their_keys_do_not_tell(small, tmp_path):

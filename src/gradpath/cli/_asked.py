@@ -66,6 +66,7 @@ batches = click.option(
     help="Mean and standard error over so many: random inputs, or the first ones where TARGET returns a loader.",
 )
 quiet = _options.quiet
+spoken = _options.spoken
 as_format = click.option(
     "--format",
     "form",

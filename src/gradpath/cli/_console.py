@@ -60,11 +60,34 @@ def width_of(stream: IO[str], default: int = 80) -> int:
 
 def laid_out(draw: Callable[[int], str], stream: TextIO) -> str:
     """What `draw(width)` gives, without its last line break: signs that the stream cannot encode are replaced before
-    lines are broken, so that none becomes wider than the terminal."""
+    lines are broken, so that none becomes wider than the terminal; on one without Chinese characters in English."""
     from gradpath.report._signs import replacing
 
     with replacing(_Replacements(stream.encoding or "utf-8")):
-        return draw(width_of(stream)).rstrip("\n")
+        return readable(lambda: draw(width_of(stream)), stream).rstrip("\n")
+
+
+def readable(tell_it: Callable[[], str], stream: TextIO) -> str:
+    """What it gives; in English, with a notice, where that is Chinese and the stream has no Chinese characters."""
+    from gradpath.report._say import language, speaking
+
+    encoding = stream.encoding or "utf-8"
+    if language() == "en" or _has_chinese(encoding):
+        return tell_it()
+    tell(
+        f"gradpath: this console ({encoding}) has no Chinese characters, so the text is in English; "
+        "--output writes Chinese to a file"
+    )
+    with speaking("en"):
+        return tell_it()
+
+
+def _has_chinese(encoding: str) -> bool:
+    try:
+        "中文：没有梯度消失".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def show(text: str) -> None:

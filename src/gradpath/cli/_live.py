@@ -107,9 +107,11 @@ class Display(AbstractContextManager["Display"]):
 
     def _plan_of(self, event: NetPlanned) -> None:
         from gradpath.report import plan_line
+        from gradpath.report._say import speaking
 
         if event.run.plan is not None:
-            self._say(plan_line(event.run.plan))
+            with speaking("en"):  # as everything else that this display says
+                self._say(plan_line(event.run.plan))
 
     def _progress(self, event: Progress) -> None:
         row = self._row(event.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +43,30 @@ backend = click.option(
     help="What blocks run on: the fastest here, plain torch, or C++ passes.",
 )
 quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+language = click.option(
+    "--lang",
+    type=click.Choice(["en", "zh"]),
+    default="en",
+    show_default=True,
+    help="Language of what is said: English or Chinese.",
+)
+
+
+def spoken(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --lang: all that it shows and writes is in that language."""
+
+    @functools.wraps(command)
+    def wrapped(lang: str, **given: Any) -> Any:
+        if lang == "en":
+            return command(**given)
+        from gradpath.report._say import speaking
+
+        with speaking("zh"):
+            return command(**given)
+
+    return language(wrapped)
+
+
 as_format = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."
 )

@@ -1,13 +1,15 @@
-"""Which picture of a circuit is asked for: the one that moves, one frame of it, or the whole drawing standing still."""
+"""Which picture is asked for: the one that moves, one frame of it, or the whole drawing standing still."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradpath.errors import UserError
-from gradpath.record import CircuitRecord
+
+if TYPE_CHECKING:
+    from gradpath.report._motion import Shots
 
 PICTURES = (".svg", ".png", ".gif", ".mp4")
 _IN_PIXELS = (".png", ".gif", ".mp4")
@@ -22,11 +24,7 @@ class Picture:
     theme: str | None = None
     width: int | None = None
 
-    def plays(self, ending: str) -> bool:
-        """Whether it is a drawing that moves, in the file itself."""
-        return ending == ".svg" and not self.still and self.frame is None
-
-    def writer(self, ending: str) -> Callable[[CircuitRecord], bytes]:
+    def writer(self, ending: str) -> Callable[[Shots], bytes]:
         """What makes a file with that ending, one of `PICTURES`."""
         self.check(ending)
         return {".svg": self._svg, ".png": self._png, ".gif": self._gif, ".mp4": self._mp4}[ending]
@@ -46,28 +44,26 @@ class Picture:
         if self.still and self.frame is not None:
             raise UserError("--still is the whole drawing, --frame one step of it: give one of the two")
 
-    def _svg(self, record: CircuitRecord) -> bytes:
-        from gradpath.report import circuit
-
+    def _svg(self, shots: Shots) -> bytes:
         theme = self.theme or "auto"
         if self.frame is not None:
-            return circuit.frame(record, self.frame, theme).encode()
-        return (circuit.circuit_svg if self.still else circuit.picture_svg)(record, theme).encode()
+            return shots.frame(self.frame, theme).encode()
+        return (shots.still if self.still else shots.moving)(theme).encode()
 
-    def _png(self, record: CircuitRecord) -> bytes:
-        from gradpath.report.circuit import circuit_png
+    def _png(self, shots: Shots) -> bytes:
+        from gradpath.report._motion import png
 
-        return circuit_png(record, k=self.frame, **self._pixels())
+        return png(shots, k=self.frame, **self._pixels())
 
-    def _gif(self, record: CircuitRecord) -> bytes:
-        from gradpath.report.circuit import circuit_gif
+    def _gif(self, shots: Shots) -> bytes:
+        from gradpath.report._motion import gif
 
-        return circuit_gif(record, **self._pixels())
+        return gif(shots, **self._pixels())
 
-    def _mp4(self, record: CircuitRecord) -> bytes:
-        from gradpath.report.circuit import circuit_mp4
+    def _mp4(self, shots: Shots) -> bytes:
+        from gradpath.report._motion import mp4
 
-        return circuit_mp4(record, **self._pixels())
+        return mp4(shots, **self._pixels())
 
     def _pixels(self) -> dict[str, Any]:
         return {"theme": self.theme or "light"} | ({} if self.width is None else {"width": self.width})

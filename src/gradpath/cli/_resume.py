@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from gradpath.cli._spoken import Spoken
+
 F = TypeVar("F", bound=Callable[..., Any])
 RESUME = "--resume"
 _BESIDE = ("--data", "--device", "--format", "--snapshot-every")
@@ -15,7 +17,7 @@ _FLAGS = ("--quiet",)
 _META = "gradpath.arguments"
 
 
-class Resumable(click.Command):
+class Resumable(Spoken):
     """A command whose arguments `--resume RUN` takes from the run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -26,6 +26,7 @@ from gradpath.cli._console import laid_out, show, tell
 @_options.output("Folder for the record, the report and the weights.  [default: runs/compare-TIME]")
 @_options.as_format
 @_options.quiet
+@_options.spoken
 def command(
     data: str,
     image_size: int | None,

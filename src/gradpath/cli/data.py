@@ -12,6 +12,7 @@ import click
 from gradpath.cli import _options
 from gradpath.cli._asked import as_format
 from gradpath.cli._console import laid_out, show, tell
+from gradpath.cli._spoken import Spoken
 from gradpath.errors import UserError
 from gradpath.record import DataReport, write_whole
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _ENDINGS = (".png", ".txt", ".md", ".json")
 
 
-@click.command("data")
+@click.command("data", cls=Spoken)
 @click.argument("source", metavar="[DATA]", default="fashion-mini")
 @_options.image_size
 @click.option(

@@ -14,11 +14,12 @@ from gradpath import units
 from gradpath.cli import _options, _weights
 from gradpath.cli._console import laid_out, show, tell
 from gradpath.cli._destination import check_output
+from gradpath.cli._spoken import Spoken
 from gradpath.errors import UserError
 from gradpath.record import Evaluation, Padding, Precision
 
 
-@click.command("eval")
+@click.command("eval", cls=Spoken)
 @click.argument("weights")
 @_options.data
 @_options.image_size

@@ -12,11 +12,12 @@ import click
 from gradpath import units
 from gradpath.cli import _options, _weights
 from gradpath.cli._console import laid_out, show, tell
+from gradpath.cli._spoken import Spoken
 from gradpath.record import Padding
 from gradpath.report._grid import wrap
 
 
-@click.command("export")
+@click.command("export", cls=Spoken)
 @click.argument("weights")
 @click.option(
     "--output",

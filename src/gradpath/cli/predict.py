@@ -15,11 +15,12 @@ from gradpath.cli import _options, _weights
 from gradpath.cli._asked import as_format
 from gradpath.cli._console import laid_out, show, tell
 from gradpath.cli._destination import check_output
+from gradpath.cli._spoken import Spoken
 from gradpath.record import Padding, Predictions
 from gradpath.report import render
 
 
-@click.command("predict")
+@click.command("predict", cls=Spoken)
 @click.argument("weights")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("--top-k", type=click.IntRange(1), default=3, show_default=True, help="Classes named for each image.")

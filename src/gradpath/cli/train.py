@@ -64,9 +64,11 @@ class _BatchSize(Kind):
 @click.option("--sync-norm", is_flag=True, help="Under torchrun, BatchNorm sees the images of all processes.")
 @_resume.options
 @_logs.options
+@click.option("--overwrite", is_flag=True, help="Begin anew in an --output that holds a run.")
 @_options.output("Folder for run.json, split.json, the weights and their model-card.md.  [default: runs/NET-TIME]")
 @_options.as_format
 @_options.quiet
+@_options.spoken
 def command(
     net: str,
     data: str,
@@ -87,6 +89,7 @@ def command(
     watch: bool,
     tensorboard: bool,
     wandb: str | None,
+    overwrite: bool,
     output: Path | None,
     form: str,
     quiet: bool,
@@ -122,6 +125,7 @@ def command(
         "snapshot_seconds": snapshot_every,
         "sync_norm": sync_norm,
         "watch": watch,
+        "overwrite": overwrite and resume is None,
         "arguments": _resume.arguments(),
     }
     images = _options.sized(data, image_size)
@@ -134,10 +138,9 @@ def command(
         )
     if team.leads:
         _write_cards(record, folder)
-        show(record.to_json() if form == "json" else laid_out(partial(as_text, record), sys.stdout))
+        show(record.to_json().rstrip("\n") if form == "json" else laid_out(partial(as_text, record), sys.stdout))
         if record.interrupted:
-            again = f"gradpath train --resume {folder}" if seeds is None else f"the same command with --output {folder}"
-            tell(f"stopped; to go on: {again}")
+            tell(f"stopped; to go on: gradpath train --resume {folder}")
         elif not quiet:
             tell(f"written to {folder}")
     return 3 if record.interrupted else 0

@@ -23,6 +23,7 @@ from gradpath.nets._lean import LeanMoves as LeanMoves
 from gradpath.nets._lean_tape import LeanTape as LeanTape
 from gradpath.nets._names import NAME_FORMS as NAME_FORMS
 from gradpath.nets._names import PUBLISHED as PUBLISHED
+from gradpath.nets._names import net_name as net_name
 from gradpath.nets._names import resolve as resolve
 from gradpath.nets._names import spec_name as spec_name
 from gradpath.nets._network import Network as Network

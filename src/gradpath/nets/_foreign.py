@@ -74,7 +74,7 @@ DENSENET = Naming(
 RESNETV2 = Naming(
     dense=False,
     preactivated=True,
-    bottleneck=True,  # the first block of its basic nets feeds the shortcut before the norm, ours after it
+    bottleneck=None,
     modules=_CONVS
     | _NORMS
     | {"stem.conv": "stem.conv", "shortcut.conv": "downsample.conv", "head.norm": "norm", "head.linear": "head.fc"},

@@ -99,9 +99,15 @@ def spec_name(spec: NetSpec) -> str | None:
     return next((name for name in _candidates(spec) if _resolves(name, spec)), None)
 
 
-def _resolves(name: str, spec: NetSpec) -> bool:
+def net_name(spec: NetSpec) -> str:
+    """What people call this net, whatever its images and classes are: 'resnet-20', else 'residual 20'."""
+    data = {"classes": spec.classes, "input_channels": spec.input_channels, "input_size": spec.input_size}
+    return next((name for name in _candidates(spec) if _resolves(name, spec, **data)), spec.label)
+
+
+def _resolves(name: str, spec: NetSpec, **overrides: int) -> bool:
     try:
-        return resolve(name) == spec
+        return resolve(name, **overrides) == spec
     except SpecError:
         return False
 

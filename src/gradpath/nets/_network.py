@@ -23,7 +23,7 @@ from gradpath.nets._blocks import (
     Transition,
 )
 from gradpath.nets._init import initialise
-from gradpath.nets._names import resolve
+from gradpath.nets._names import net_name, resolve
 from gradpath.nets._options import NONLINEARITIES, Shift, make_norm
 from gradpath.nets._protocol import Block
 from gradpath.record import NetSpec
@@ -99,6 +99,11 @@ class Network(nn.Module):
         out: Tensor = self.head(self.stages(self.stem(x)))
         return out
 
+    @property
+    def model_name(self) -> str:
+        """What records call it: 'resnet-110', whatever its images; 'residual 110' where options make another net."""
+        return net_name(self.spec)
+
     def blocks(self) -> Iterator[Block]:
         """All blocks, in the order of the forward pass."""
         for stage in self.stages:
@@ -141,8 +146,10 @@ def _stages(spec: NetSpec) -> tuple[list[list[Block]], int]:
         blocks: list[Block] = []
         for index in range(number):
             stride = 2 if stage > 0 and index == 0 else 1
-            # In wide nets (their code) a first block that changes no shape has the shortcut of any other.
-            first = index == 0 and (spec.widen is None or (channels, stride) != (channels_out, 1))
+            # In wide nets (their code) and those for ImageNet (timm's resnetv2-18 and -34) a first block that changes
+            # no shape has the shortcut of any other.
+            always = spec.widen is None and spec.stem == "cifar"
+            first = index == 0 and (always or (channels, stride) != (channels_out, 1))
             blocks.append(kind(spec, channels, channels_out, stride, first, count))
             channels, count = channels_out, count + 1
         stages.append(blocks)

@@ -25,6 +25,7 @@ from gradpath.training._export import CHECKED_BATCHES as CHECKED_BATCHES
 from gradpath.training._export import TOLERANCE as TOLERANCE
 from gradpath.training._export import Exported as Exported
 from gradpath.training._export import export as export
+from gradpath.training._folder import can_keep_weights as can_keep_weights
 from gradpath.training._logs import logged as logged
 from gradpath.training._logs import tensorboard as tensorboard
 from gradpath.training._logs import together as together
@@ -38,5 +39,4 @@ from gradpath.training._seeds import train_seeds as train_seeds
 from gradpath.training._start import Model as Model
 from gradpath.training._start import Weights as Weights
 from gradpath.training._train import TRAIN_RECIPE as TRAIN_RECIPE
-from gradpath.training._train import can_keep_weights as can_keep_weights
 from gradpath.training._train import train as train

@@ -79,7 +79,8 @@ class Batches:
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 N C H W → float32 N C H W; the middle of images larger than the recipe's crops."""
         images = augment.centre(images, self.recipe.crop_size)
-        return ((images.float() - self._mean) * self._scale).contiguous(memory_format=self._layout)
+        values = (images.float() - self._mean).mul_(self._scale)
+        return values.contiguous(memory_format=self._layout)
 
     def _partners(
         self, images: Images, index: Tensor, step: int, epoch: int, part: slice, mix: Mix
@@ -145,7 +146,7 @@ def as_seen(images: Images, recipe: Recipe) -> Images:
     if size > side:
         raise UserError(
             f"crop_size {size} is larger than the images of {images.info.name} ({side} px): keep them larger "
-            "(--image-size), or give crop_size none"
+            "(image_size), or leave out crop_size"
         )
     return replace(images, info=replace(images.info, image_size=size))
 

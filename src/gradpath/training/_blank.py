@@ -61,6 +61,13 @@ def uneven_note(info: DataInfo, balance: bool) -> tuple[str, ...]:
     return (f"the classes are uneven: {counts}; {done}",)
 
 
+def skips_note(skipped: int, steps: int) -> tuple[str, ...]:
+    """That steps changed nothing."""
+    if not skipped:
+        return ()
+    return (f"{skipped} of {steps} steps were skipped: their gradients were not finite",)
+
+
 def parts_note(recipe: Recipe, train_images: int) -> tuple[str, ...]:
     """That a batch is computed in parts, and what that changes."""
     if recipe.accumulate == 1:

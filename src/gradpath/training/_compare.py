@@ -15,8 +15,10 @@ from gradpath.nets import NetSpec, macs
 from gradpath.record import Comparison, Execution, Recipe, RunRecord
 from gradpath.training._data import Images, load_images
 from gradpath.training._events import Listener, Planned, ignore
+from gradpath.training._folder import can_keep_weights, claim
+from gradpath.training._job import Job
 from gradpath.training._machine import Probe, machine, pick_device
-from gradpath.training._train import Job, can_keep_weights, claim, run_job
+from gradpath.training._run import run_job
 
 DEFAULT_DEPTH, QUICK_DEPTH = 56, 32
 DEFAULT_MINUTES, QUICK_MINUTES = 5.0, 1.0

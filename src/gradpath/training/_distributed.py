@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -50,6 +50,14 @@ class Team:
     def any(self, here: bool, device: torch.device) -> bool:
         """Whether it is so in any process."""
         return here if self.size == 1 else bool(self.total(torch.tensor(int(here), device=device)))
+
+    def each(self, value: T) -> list[T]:
+        """What every process has, by rank, in all of them."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
 
     def first(self, make: Callable[[], T]) -> T:
         """What the first process makes, in all of them; also what it raises."""
@@ -101,6 +109,13 @@ def team_of(device: str | None) -> Iterator[tuple[Team, str | None]]:
     yield Team(dist.get_rank(), dist.get_world_size()), where
 
 
+def unsynchronised(net: nn.Module) -> AbstractContextManager[None]:
+    """DistributedDataParallel exchanges gradients in a batch's last part only."""
+    no_sync: Any = getattr(net, "no_sync", nullcontext)
+    context: AbstractContextManager[None] = no_sync()
+    return context
+
+
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -110,13 +125,11 @@ def _own_device(asked: str | None) -> str:
     """cuda:LOCAL_RANK, or the CPU."""
     local = int(os.environ.get("LOCAL_RANK", "0"))
     name = asked or ("cuda" if torch.cuda.device_count() > local else "cpu")
-    if name in ("cpu", f"cuda:{local}"):
+    if name == "cpu":
         return name
-    if name != "cuda":
-        raise UserError(f"--device {name}: under torchrun each process has its own: say cuda or cpu")
+    if name not in ("cuda", f"cuda:{local}"):
+        raise UserError(f"device {name}: under torchrun each process has its own: say cuda or cpu")
     if torch.cuda.device_count() <= local:
-        raise UserError(
-            f"--device cuda: process {local} of this machine has no GPU: it has {torch.cuda.device_count()}"
-        )
+        raise UserError(f"device cuda: process {local} of this machine has no GPU: it has {torch.cuda.device_count()}")
     torch.cuda.set_device(local)
     return f"cuda:{local}"

@@ -67,19 +67,14 @@ def _model(
         if SPEC_KEY not in read_metadata(weights):
             raise WeightsError(
                 f"{weights}: does not say which network it is of: give net, such as resnet-20, timm:NAME or "
-                "file.py:function (--net)"
+                "file.py:function"
             )
         return build_from(weights)
     if isinstance(net, NetSpec | str):
-        return load_weights(_foreign(net, padding, images), weights)
+        return load_weights(build(with_padding(fitting(net, images), net, padding, f"{weights}: ")), weights)
     info = images.info if stored is None else replace(images.info, classes=stored.classes)
     model = begin(net, replace(images, info=info), 0).net  # with a classifier of the file's size
     return load_weights(model, weights)
-
-
-def _foreign(net: NetSpec | str, padding: Padding | None, images: Images) -> Network:
-    """The net that a foreign file is of."""
-    return build(with_padding(fitting(net, images), net, padding))
 
 
 def _check_fit(model: nn.Module, info: DataInfo, weights: PathLike) -> None:

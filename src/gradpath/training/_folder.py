@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,11 +12,13 @@ from pathlib import Path
 
 from torch import nn
 
-from gradpath.errors import UserError
+from gradpath.errors import RecordError, UserError
 from gradpath.nets import save_weights
-from gradpath.record import DataSplit, RunRecord
+from gradpath.record import DataSplit, RunRecord, read
 
-SPLIT_FILE = "split.json"
+RUN_FILE, SPLIT_FILE, CARD_FILE, WATCH_FOLDER = "run.json", "split.json", "model-card.md", "watch"
+SEEDS_FILE = "seeds.json"
+"""Of runs from several seeds, each in a folder of its own beside it."""
 
 
 def can_keep_weights() -> bool:
@@ -48,6 +51,16 @@ def claimed(folder: Path | None) -> Iterator[Path | None]:
             for place in made:
                 place.rmdir()
         raise
+
+
+def begin_anew(folder: Path) -> None:
+    """Remove what a run left in the folder, but its record, which the first snapshot replaces."""
+    with suppress(RecordError):  # a record that cannot be read names no weights
+        found = read(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else None
+        if isinstance(found, RunRecord) and found.weights is not None:
+            (folder / found.weights).unlink(missing_ok=True)
+    (folder / CARD_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / WATCH_FOLDER, ignore_errors=True)
 
 
 def save_split(split: DataSplit | None, folder: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from gradpath.nets import NetSpec
 from gradpath.record import DataSplit, Recipe
 from gradpath.training._data import Images
@@ -29,8 +31,8 @@ class Job:
     validation: float | None = None
     """The fraction of the training images that chooses the best epoch; the test images are read once, at the end.
     None: none is chosen, and the test images are read after every epoch."""
-    backend: str = "auto"
-    """Of the net's blocks, as for `gp.fuse`."""
+    backend: str | None = None
+    """Of the net's blocks, as for `gp.fuse`; None: the execution's where one is asked for, else 'auto'."""
     watch: bool = False
     """Whether `gp.watch` looks at the net as it trains."""
 
@@ -54,3 +56,8 @@ class Ready:
     @property
     def images(self) -> Images:
         return self.beginning.images
+
+    @property
+    def head(self) -> nn.Module:
+        """The classifier."""
+        return self.beginning.net.get_submodule(self.beginning.head)

@@ -12,11 +12,11 @@ from typing import Any
 from gradpath.errors import MissingExtraError
 from gradpath.flow import watch
 from gradpath.training._events import EpochDone, Event, Listener, Progress
+from gradpath.training._folder import WATCH_FOLDER
 from gradpath.training._loop import Loop
 
 Log = Callable[[Mapping[str, float], int], None]
 """Takes named numbers and the step they are of."""
-WATCH_FOLDER = "watch"
 
 
 @contextmanager

@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradpath.flow import StemOverHead, Watch, first_not_finite
+from gradpath.flow import StemOverHead, Watch
 from gradpath.record import Epoch, Execution, Recipe
 from gradpath.training._batches import Batch, Batches
 from gradpath.training._best import Best
 from gradpath.training._data import Images
+from gradpath.training._distributed import unsynchronised
+from gradpath.training._diverged import bad_gradient, bad_output
 from gradpath.training._events import EpochDone, Listener, Progress
 from gradpath.training._frozen import frozen_modules
 from gradpath.training._machine import memory_format, precision_context
@@ -27,6 +29,7 @@ from gradpath.training._schedule import learning_rate
 from gradpath.training._seen import Gather, Seen, accuracy, alone, validation_accuracy
 from gradpath.training._seen import right_answers as right_answers
 
+_SKIPS_IN_A_ROW = 20  # from here on a run has diverged whose steps are skipped; float16's first few are no fault
 _REPORT_STEPS = 10  # losses stay on the device and are read this often; the stem is looked at as often
 
 
@@ -40,6 +43,8 @@ class Outcome:
     diverged_in: str | None = None
     interrupted: bool = False
     losses: list[float] = field(default_factory=list)
+    skipped: int = 0
+    """Steps that changed nothing, as their gradient was not finite; counted where it is clipped or scaled."""
 
 
 class Loop:
@@ -88,6 +93,8 @@ class Loop:
         """(rank, ranks) of this process among those that train together: each makes its part of every batch."""
         self.gather: Gather = alone
         """Sums a tensor over those processes, into a new one."""
+        self.collect: Callable[[Any], list[Any]] = lambda value: [value]
+        """What each of those processes has, in all of them."""
         self.epoch = 1
         self._seen: Seen | None = None
         self._began: float | None = None  # when this epoch did, had it gone on without a break
@@ -197,11 +204,11 @@ class Loop:
 
     def _passes(self, index: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Forward and backward passes of this process's parts of a batch."""
-        own = parts(len(index), self.recipe.accumulate, *self.share)
+        own = self.parts(len(index))
         losses, right = [], []
         for part in own:
             batch = self.batches.make(self.images, index, step, self.epoch, part)
-            with nullcontext() if part is own[-1] else _unsynchronised(self.called):
+            with nullcontext() if part is own[-1] else unsynchronised(self.called):
                 with precision_context(self.execution.precision, self.device):
                     logits = self.called(batch.inputs).float()  # N classes
                 loss = self.loss(logits, batch) / len(index)
@@ -226,30 +233,31 @@ class Loop:
         if self.after_step is not None:
             self.after_step(self)
 
+    def parts(self, count: int) -> list[slice]:
+        """The parts of a batch of `count` images that this process makes."""
+        return parts(count, self.recipe.accumulate, *self.share)
+
     def _report(self, seen: Seen) -> bool:
         """Tell the listener; returns whether the run has diverged."""
         losses = seen.losses()
         first = next((i for i, loss in enumerate(losses) if not abs(loss) < float("inf")), None)
         if first is not None:
-            self.outcome.diverged_at_step = self.outcome.steps - len(losses) + first + 1
-            self.outcome.diverged_in = self._first_not_finite(first)
-            return True
+            return self._diverged(len(losses) - first, bad_output(self, self._order()[first], first))
+        self.outcome.skipped, row = self.optimiser.skipped()
+        if row >= min(_SKIPS_IN_A_ROW, self.steps):
+            last = len(losses) - 1
+            return self._diverged(row, bad_gradient(self, self._order()[last], last))
         accuracy = seen.right() / (len(losses) * self.batch_size)
         ratio = None if self.probe is None else self.probe.value
         mean = sum(losses) / len(losses)
         self.listener(Progress(self.name, self.outcome.steps, self.steps, self.epoch, mean, accuracy, ratio))
         return False
 
-    def _first_not_finite(self, number: int) -> str | None:
-        """Where the forward pass of the epoch's step `number` (from 0), made again, first leaves what is finite."""
-        index, step = self._order()[number], (self.epoch - 1) * self.steps_per_epoch + number
-        seed_net(self.seed, step, self.device, self.share[0])
-        found: list[str | None] = []
-        for part in parts(len(index), self.recipe.accumulate, *self.share):  # all: the processes' norms go together
-            inputs = self.batches.make(self.images, index, step, self.epoch, part).inputs
-            with torch.no_grad(), precision_context(self.execution.precision, self.device):
-                found.append(first_not_finite(self.net, inputs))
-        return next(filter(None, found), None)
+    def _diverged(self, steps: int, place: str | None) -> bool:
+        """Note that the run has not gone on for so many steps, and where that begins."""
+        self.outcome.diverged_at_step = self.outcome.steps - steps + 1
+        self.outcome.diverged_in = place
+        return True
 
     def _close_epoch(self, seen: Seen, tested: bool) -> None:
         if tested:
@@ -289,10 +297,3 @@ def announce(images: Images, order: Tensor, share: tuple[int, int]) -> None:
     if prefetch is not None:
         size, (rank, ranks) = order.shape[1], share
         prefetch(order[:, rank * size // ranks : (rank + 1) * size // ranks])
-
-
-def _unsynchronised(net: nn.Module) -> AbstractContextManager[None]:
-    """DistributedDataParallel exchanges gradients in a batch's last part only."""
-    no_sync: Any = getattr(net, "no_sync", nullcontext)
-    context: AbstractContextManager[None] = no_sync()
-    return context

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -19,7 +19,9 @@ from gradpath.record import Execution, Layout, Machine, Precision
 PROBE_SECONDS = 3.0
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 _BF16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
-_CLEARLY_FASTER = 0.95  # a change of precision or layout must save 5 %; less is noise
+_CLEARLY_FASTER = 0.8  # another precision or layout must save a fifth: less is noise, and a run with the same seed
+# would be another one when the machine is busy
+_ROUNDS = 3
 
 
 def machine(device: torch.device) -> Machine:
@@ -42,12 +44,17 @@ def pick_device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else ("mps" if mps else "cpu"))
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0][:60]}): try --device cpu"
-        ) from error
+        torch.zeros(1, device=device).item()  # a meta tensor has none
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {name}: this machine has none; it has {', '.join(_devices())}") from error
     return device
+
+
+def _devices() -> list[str]:
+    """The names that may be given."""
+    cuda = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(cuda if len(cuda) > 1 else []), *mps]
 
 
 def cpu_features() -> set[str]:
@@ -90,6 +97,19 @@ def precision_context(precision: Precision, device: torch.device) -> AbstractCon
     return nullcontext()
 
 
+@contextmanager
+def own_threads(count: int | None) -> Iterator[None]:
+    """Within it the CPU computes on so many threads; None: as found."""
+    found = torch.get_num_threads()
+    try:
+        if count is not None and count != found:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        if torch.get_num_threads() != found:
+            torch.set_num_threads(found)
+
+
 def synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -106,7 +126,7 @@ class Probe:
 
     def step_seconds(self, spec: NetSpec, precision: Precision, layout: Layout) -> float | None:
         """Seconds of one training step of a net; None when the time left is not enough to measure it."""
-        if time.perf_counter() + self._seconds_per_mac * macs(spec) > self._end:
+        if not self._has_time(spec):
             return None
         step = _training_step(spec, self.device, self.batch_size, precision, layout)
         warm = _timed(step, self.device)
@@ -114,13 +134,29 @@ class Probe:
         self._seconds_per_mac = min(warm, again) / macs(spec)
         return min(warm, again)
 
+    def _has_time(self, spec: NetSpec) -> bool:
+        """Whether a step of it is expected to end in time."""
+        return time.perf_counter() + self._seconds_per_mac * macs(spec) <= self._end
+
     def choose(self, spec: NetSpec) -> Execution:
-        """The fastest way on this machine, measured on the shallowest net of the spec's kind."""
+        """The fastest way on this machine, measured on the shallowest net of the spec's kind: the least of a few rounds
+        in turns, on the CPU of its own seconds, which other processes do not make longer."""
         small = spec.with_blocks(1)
         ways: list[tuple[Precision, Layout]] = [("float32", "channels_last"), ("float32", "contiguous")]
         if has_bf16(self.device):
             ways.append(("bfloat16", "channels_last"))
-        times = {way: t for way in ways if (t := self.step_seconds(small, *way)) is not None}
+        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
+        steps = {
+            way: _training_step(small, self.device, self.batch_size, *way) for way in ways if self._has_time(small)
+        }
+        times: dict[tuple[Precision, Layout], float] = {}
+        for turn in range(1 + _ROUNDS):
+            for way, step in steps.items():
+                if self._has_time(small):
+                    began = time.perf_counter()
+                    seconds = _timed(step, self.device, clock)
+                    times[way] = min(seconds, times.get(way, seconds)) if turn > 1 else seconds  # the first warms up
+                    self._seconds_per_mac = (time.perf_counter() - began) / macs(small)  # of the clock on the wall
         if not times:
             return Execution(
                 precision="float32", layout="channels_last", reason="not measured: the probe's time was up"
@@ -134,7 +170,11 @@ class Probe:
 def _reason(times: dict[tuple[Precision, Layout], float], best: tuple[Precision, Layout], bf16: bool) -> str:
     measured = ", ".join(f"{p} {n} {1000 * t:.0f} ms" for (p, n), t in times.items())
     without = "" if bf16 else "; bfloat16 was not tried: this machine does not compute it in hardware"
-    return f"fastest of one small step each ({measured}){without}" if len(times) > 1 else f"{measured}{without}"
+    return (
+        f"fastest, or within a fifth of it, of a small step each ({measured}){without}"
+        if len(times) > 1
+        else f"{measured}{without}"
+    )
 
 
 def _load_optimizer() -> None:
@@ -161,8 +201,8 @@ def _training_step(
     return step
 
 
-def _timed(step: Callable[[], None], device: torch.device) -> float:
-    begin = time.perf_counter()
+def _timed(step: Callable[[], None], device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
+    begin = clock()
     step()
     synchronise(device)
-    return time.perf_counter() - begin
+    return clock() - begin

@@ -89,7 +89,7 @@ def open_weights(
     channels, size = _channels(model, stored), image_size or _size(model, stored, weights)
     mean, std = _normalisation(normalise, weights, stored, channels)
     if mean.shape[-1] not in (1, size):
-        raise WeightsError(f"{weights}: subtracts a mean image of {mean.shape[-1]} px: leave the image size out")
+        raise WeightsError(f"{weights}: subtracts a mean image of {mean.shape[-1]} px: leave out image_size")
     return Opened(
         net=model,
         label=model.spec.label if isinstance(model, Network) else type(model).__name__,
@@ -108,14 +108,14 @@ def _model(
 ) -> nn.Module:
     if net is None:
         if SPEC_KEY not in read_metadata(weights):
-            raise WeightsError(f"{weights}: does not say which net it is of: name it as net, such as 'resnet-20'")
+            raise WeightsError(f"{weights}: does not say which net it is of: give net, such as resnet-20")
         return build_from(weights)
     if isinstance(net, nn.Module):
         if stored is not None:  # trained here, with a classifier of the data's size
             fit_head(net, find_head(net, stored)[0], stored)
         return load_weights(net, weights)
     spec = net if isinstance(net, NetSpec) else _named(net, weights, stored)
-    return load_weights(build(with_padding(spec, net, padding)), weights)
+    return load_weights(build(with_padding(spec, net, padding, f"{weights}: ")), weights)
 
 
 def _named(net: str, weights: PathLike, stored: DataInfo | None) -> NetSpec:
@@ -139,7 +139,7 @@ def _size(model: nn.Module, stored: DataInfo | None, weights: PathLike) -> int:
     if stored is not None:
         return stored.image_size
     if not isinstance(model, Network):
-        raise WeightsError(f"{weights}: does not say for which size of images it is: give the image size")
+        raise WeightsError(f"{weights}: does not say for which size of images it is: give image_size")
     return model.spec.input_size
 
 
@@ -153,7 +153,7 @@ def _outputs(model: nn.Module, channels: int, size: int) -> int:
     except Exception as error:
         raise UserError(
             f"the net cannot take images of {size} px and {channels} channels "
-            f"({type(error).__name__}: {first_line(error)[:100]}): give the image size it was trained on"
+            f"({type(error).__name__}: {first_line(error)[:100]}): give image_size as it was trained on"
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise UserError("the net is no classifier: for N images it must give one tensor, N by classes")

@@ -40,6 +40,23 @@ class Optimiser:
         self.scaler = torch.amp.GradScaler(device.type) if scaling else None
         self.average = Average(net, recipe.ema) if recipe.ema else None
         self.lookahead = Lookahead(self.parameters, recipe.lookahead_pull) if recipe.lookahead else None
+        self._skips = torch.zeros(2, dtype=torch.int64, device=device)  # steps skipped: in all, in a row until now
+        self._counts = scaling or recipe.clip_norm is not None
+        if self._counts:
+            self.sgd.register_step_pre_hook(self._count)
+
+    def _count(self, sgd: torch.optim.Optimizer, *_: Any) -> None:
+        """Called before every step, whose flag says whether it will be skipped: ours, or the scaler's."""
+        if (flag := getattr(sgd, "found_inf", None)) is not None:
+            skipped = flag.bool().long().to(self._skips.device).view(())
+            self._skips += skipped
+            self._skips[1] *= skipped
+
+    def skipped(self) -> tuple[int, int]:
+        """Steps that changed nothing since their gradient was not finite: in all, and in a row until now. Counted
+        where the gradient is clipped or scaled, else 0: there the next loss is not finite, and tells."""
+        total, row = self._skips.tolist() if self._counts else (0, 0)
+        return total, row
 
     def _still(self) -> None:
         """Momentum 0 for every parameter. torch's fused step makes the buffers itself in the first step: left unset
@@ -99,6 +116,7 @@ class Optimiser:
             "average": None if self.average is None else self.average.state(),
             "lookahead": None if self.lookahead is None else dict(self._named(self.lookahead.slow)),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "skips": self._skips,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -112,6 +130,7 @@ class Optimiser:
                 slow.copy_(state["lookahead"][name])
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
+        self._skips.copy_(state["skips"])
 
     def _moved(self) -> Iterable[tuple[nn.Parameter, str]]:
         """Parameters that have a momentum, with their names."""

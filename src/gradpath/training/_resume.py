@@ -20,13 +20,14 @@ import torch
 from torch import Tensor
 
 from gradpath.errors import RecordError, SnapshotError, UserError, first_line
-from gradpath.record import Flow, GradientHistory, Recipe, RunRecord, read
+from gradpath.record import Flow, GradientHistory, Recipe, RunRecord, Seeds, read
 from gradpath.record._base import decode
 from gradpath.training._data import Images
 from gradpath.training._distributed import ALONE, Team
 from gradpath.training._events import Listener, Said, ignore
+from gradpath.training._folder import RUN_FILE, SEEDS_FILE, begin_anew
 from gradpath.training._loop import Loop
-from gradpath.training._saving import RUN_FILE, Saver, noted_signals
+from gradpath.training._saving import Saver, noted_signals
 from gradpath.training._snapshots import Snapshots, State
 
 EVERY_SECONDS = 60.0
@@ -76,23 +77,33 @@ def finished(run: Path) -> RunRecord | None:
 
 
 def arguments_of(run: Path) -> tuple[str, ...]:
-    """The command line that began a run: of several seeds that of the one that was stopped; of a finished run the name
-    of its net. Raises SnapshotError where there is none to go on with."""
+    """The command line that began a run, or runs from several seeds; of a finished run the name of its net. Raises
+    SnapshotError where there is none to go on with."""
     if not run.is_dir():
         raise SnapshotError(f"{run}: there is no such folder: name the folder that gradpath train wrote to")
     if (done := finished(run)) is not None:
         return (done.name,)
-    places = [run, *sorted(run.glob("seed-*"))]
-    found = next((found for place in places if (found := find_resumed(Snapshots(place))) is not None), None)
-    if found is None and any(run.glob("seed-*")):
-        raise SnapshotError(f"{run}: none of its seeds was stopped: the command that began it makes those missing")
-    if found is None:
+    held = read(run / SEEDS_FILE) if (run / SEEDS_FILE).is_file() else None
+    places = [run, *sorted(run.glob("seed-*"))]  # of several seeds the first may be the one that was stopped
+    found = held or next((found for place in places if (found := find_resumed(Snapshots(place))) is not None), None)
+    if not isinstance(found, Resumed | Seeds):
         raise SnapshotError(f"{run}: has no snapshot of a run that was stopped after its first step: train anew")
     if not found.arguments:
         raise SnapshotError(
             f"{run}: was begun from Python: go on there, with gradpath.train(..., output={str(run)!r}, resume=True)"
         )
     return found.arguments
+
+
+def _held(run: Path) -> str:
+    """What a folder holds, and how to go on with it."""
+    try:
+        done = finished(run)
+    except RecordError:
+        return f"holds a {RUN_FILE} that cannot be read: look at it"
+    if done is None:
+        return f"holds a run that was stopped: go on with it (--resume {run}, resume=True)"
+    return f"holds a finished run of {done.name}: see it (--resume {run}, resume=True)"
 
 
 def digest_of(images: Images) -> str:
@@ -129,13 +140,16 @@ class Keeper:
         self.team, self.every, self.arguments = team, every, tuple(arguments)
         self.resumed: Resumed | None = None
         self._snapshots = None if self.run is None else Snapshots(self.run)
+        self._overwrites = False
 
-    def open(self, resume: bool) -> RunRecord | None:
-        """Look for a run to go on with (`resume`), or make sure that there is none that would be lost.
+    def open(self, resume: bool, overwrite: bool = False) -> RunRecord | None:
+        """Look for a run to go on with (`resume`), or make sure that there is none that would be lost: one that may be
+        (`overwrite`) stays until the new one begins.
 
         Returns the record of a run that has nothing left to do. All processes call it. Raises SnapshotError, UserError.
         """
-        done, self.resumed = self.team.first(lambda: self._opened(resume))
+        done, self.resumed = self.team.first(lambda: self._opened(resume, overwrite))
+        self._overwrites = overwrite
         if done is not None:
             self.listener(Said(f"{self.run}: this run was finished before; nothing is left to do"))
         if self.resumed is not None:
@@ -145,16 +159,19 @@ class Keeper:
             self.listener(Said(f"going on after step {steps}, from {self.resumed.file}"))
         return done
 
-    def _opened(self, resume: bool) -> tuple[RunRecord | None, Resumed | None]:
+    def _opened(self, resume: bool, overwrite: bool) -> tuple[RunRecord | None, Resumed | None]:
         if self.run is None or self._snapshots is None:
             return None, None
+        if (self.run / SEEDS_FILE).is_file():
+            raise UserError(
+                f"{self.run}: holds runs from several seeds: --resume {self.run} goes on with them; name another folder"
+            )
         if resume:
             done = finished(self.run)
             return done, find_resumed(self._snapshots) if done is None else None
-        if self._snapshots.files() and finished(self.run) is None:
+        if not overwrite and (self._snapshots.files() or (self.run / RUN_FILE).exists()):
             raise UserError(
-                f"{self.run}: holds a run that was stopped: go on with it (--resume {self.run}, or resume=True in "
-                f"Python), remove its folder {self._snapshots.folder.name}, or name another folder"
+                f"{self.run}: {_held(self.run)}, begin anew (--overwrite, overwrite=True), or name another folder"
             )
         return None, None
 
@@ -174,7 +191,7 @@ class Keeper:
         if self.team.first(lambda: digest_of(images)) != self.resumed.digest:
             raise UserError(
                 f"{self.run}: its images were others than those of {images.info.name} now: a run goes on with the "
-                "same images only; give --data if they lie elsewhere, or train anew into another folder"
+                "same images only; give data if they lie elsewhere, or train anew into another folder"
             )
         self._compare_machines(self.resumed, now)
 
@@ -185,9 +202,12 @@ class Keeper:
         facts.append(("number of processes", resumed.processes, self.team.size))
         if differ := [f"{name} ({new}, it was {old})" for name, old, new in facts if old != new]:
             self.listener(Said(f"another {differ[0]}: the run goes on, but not bit for bit as it would have"))
-        threads = resumed.record.execution.threads or then.threads
-        if threads != torch.get_num_threads():  # sums are taken in another order with another number
-            torch.set_num_threads(threads)
+
+    @property
+    def threads(self) -> int | None:
+        """Of the run that goes on: sums are taken in another order with another number."""
+        then = None if self.resumed is None else self.resumed.record
+        return None if then is None else then.execution.threads or then.machine.threads
 
     @contextmanager
     def keeping(
@@ -203,10 +223,13 @@ class Keeper:
         about = "" if self._snapshots is None else self._about(record, images, asked)
         gradient = None if initial is None else GradientHistory(initial=initial)
         team = self.team
-        loop.share, loop.gather, loop.called = (team.rank, team.size), team.total, team.wrapped(loop.net, loop.device)
+        loop.share, loop.gather, loop.collect = (team.rank, team.size), team.total, team.each
+        loop.called = team.wrapped(loop.net, loop.device)
         with noted_signals() as told_to_stop:
             so_far = replace(record, gradient=gradient)
             saver = Saver(loop, so_far, about, self._snapshots, self.every, team, told_to_stop)
+            if self._overwrites and self.run is not None:
+                begin_anew(self.run)
             if self.resumed is None:  # so that there is always one to go on from
                 saver.write(closed=True)
             loop.after_step = saver

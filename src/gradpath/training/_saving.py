@@ -15,10 +15,10 @@ from typing import Any
 from gradpath.errors import UserError, first_line
 from gradpath.record import RunRecord
 from gradpath.training._distributed import Team
+from gradpath.training._folder import RUN_FILE
 from gradpath.training._loop import Loop
 from gradpath.training._snapshots import Snapshots
 
-RUN_FILE = "run.json"
 _MOST_OF_THE_TIME = 0.01
 """What snapshots may take: after one that took t seconds there is none for 100 t."""
 _AGREE_STEPS = 10

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gradpath.errors import UserError
 from gradpath.record import DataInfo, DataSplit, Recipe, RunRecord, SeedRun, Seeds, read
 from gradpath.training._data import VALIDATION, Images
+from gradpath.training._distributed import team_of
 from gradpath.training._events import Listener, SeedStarted, ignore
+from gradpath.training._folder import RUN_FILE, SEEDS_FILE, SPLIT_FILE, claim
 from gradpath.training._start import Model, Weights
-from gradpath.training._train import RUN_FILE, SPLIT_FILE, claim, images_for, name_of, recipe_for, train
-
-SEEDS_FILE = "seeds.json"
+from gradpath.training._train import images_for, name_of, recipe_for, train
 
 
 def train_seeds(
@@ -27,54 +29,68 @@ def train_seeds(
     recipe: Recipe | str | None = None,
     weights: str | os.PathLike[str] | Weights | None = None,
     name: str | None = None,
+    device: str | None = None,
+    overwrite: bool = False,
     listener: Listener = ignore,
     **how: Any,
 ) -> Seeds:
     """Train a net from `seeds` seeds, the first of them `seed`, and return their results side by side.
 
     Each run goes to its own folder, OUTPUT/seed-N; OUTPUT/seeds.json is written anew after each. A run that is there
-    already and was finished is not made again, so that what was interrupted goes on. The seed chooses the initial
-    weights, the order of the images and those held out to validate; the test images are always the same.
+    already and was finished is not made again, so that what was interrupted goes on, but with `overwrite`. The seed
+    chooses the initial weights, the order of the images and those held out to validate; the test images are always the
+    same.
 
-    `how`: all else as in `train`. Raises as `train`, and UserError where OUTPUT holds runs of something else.
+    `how`: all else as in `train`. Raises as `train`, and UserError where OUTPUT holds other runs.
     """
     if seeds < 1:
         raise UserError(f"the number of seeds must be at least 1, got {seeds}")
     given = Weights(weights) if isinstance(weights, str | os.PathLike) else weights
-    images, folder = images_for(data, given), Path(output)
+    folder = Path(output)
+    if (folder / RUN_FILE).exists():
+        raise UserError(f"{folder}: holds a single run, which seeds would lie beside: name another folder")
+    images = images_for(data, given)
     recipe = recipe_for(recipe, given)
     called = name or name_of(net, images)
     asked = _Asked(called, recipe, images.info, given, how.get("validation", VALIDATION))
-    done: list[SeedRun] = []
     runs: list[RunRecord] = []
-    for number in range(seeds):
-        place = folder / f"seed-{seed + number}"
-        record = _finished(place, asked, seed + number)
-        listener(SeedStarted(seed + number, number + 1, seeds, there=record is not None))
-        if record is None:
-            record = train(
-                net, images, recipe=recipe, weights=given, seed=seed + number, output=place, name=called, resume=True,
-                listener=listener, **_same_execution(how, runs),
-            )  # fmt: skip
-        runs.append(record)
-        done.append(SeedRun.of(record, place.name))
-        together = Seeds(
-            name=called,
-            asked=seeds,
-            recipe=runs[0].recipe,
-            data=runs[0].data,
-            runs=tuple(done),
-            interrupted=record.interrupted,
-        )
-        together.save(claim(folder) / SEEDS_FILE)
-        if record.interrupted:
-            break
+    how |= {"recipe": recipe, "weights": given, "name": called, "resume": not overwrite, "overwrite": overwrite}
+    with team_of(device) as (team, own):
+        for number in range(seeds):
+            place = folder / f"seed-{seed + number}"
+            record = None if overwrite else team.first(partial(_finished, place, asked, seed + number))
+            if team.leads:
+                listener(SeedStarted(seed + number, number + 1, seeds, there=record is not None))
+            if record is None:
+                more = _same_execution(how, runs)
+                record = train(net, images, seed=seed + number, output=place, device=own, listener=listener, **more)
+            runs.append(record)
+            together = _together(called, seeds, runs, how.get("arguments", ()))
+            if team.leads:
+                together.save(claim(folder) / SEEDS_FILE)
+            if record.interrupted:
+                break
     return together
+
+
+def _together(name: str, asked: int, runs: list[RunRecord], arguments: Sequence[str]) -> Seeds:
+    """The runs so far, side by side."""
+    return Seeds(
+        name=name,
+        asked=asked,
+        recipe=runs[0].recipe,
+        data=runs[0].data,
+        runs=tuple(SeedRun.of(run, f"seed-{run.seed}") for run in runs),
+        interrupted=runs[-1].interrupted,
+        arguments=tuple(arguments),
+    )
 
 
 def _same_execution(how: dict[str, Any], runs: list[RunRecord]) -> dict[str, Any]:
     """What the first run's probe chose is used by all."""
-    return how if how.get("execution") is not None or not runs else how | {"execution": runs[0].execution}
+    if how.get("execution") is not None or not runs:
+        return how
+    return how | {"execution": runs[0].execution, "backend": runs[0].execution.backend}
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def _run(net: nn.Module, info: DataInfo) -> Tensor:
         asked = f"images of {size} px and {info.channels} channels"
         raise UserError(
             f"the model cannot take {asked} ({type(error).__name__}: {first_line(error)[:100]}): "
-            "is it for another size? --image-size resizes photos"
+            "is it for another size? image_size resizes photos"
         ) from error
     finally:
         for module, training in modes:

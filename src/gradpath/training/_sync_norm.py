@@ -65,10 +65,10 @@ def synchronise_norms(net: nn.Module) -> int:
         f"{name} is a {type(m).__name__}" for name, m in net.named_modules() if isinstance(m, _NORMS) and not _ours(m)
     ]
     if others:
-        raise UserError(f"{others[0]}: only BatchNorm2d can be synchronised; leave out --sync-norm")
+        raise UserError(f"{others[0]}: only BatchNorm2d can be synchronised; leave out sync_norm")
     places = [(parent, name) for parent in net.modules() for name, child in parent.named_children() if _ours(child)]
     if not places:
-        raise UserError("the net has no BatchNorm to synchronise: leave out --sync-norm")
+        raise UserError("the net has no BatchNorm to synchronise: leave out sync_norm")
     for parent, name in places:
         setattr(parent, name, _synchronised(getattr(parent, name)))
     return len(places)

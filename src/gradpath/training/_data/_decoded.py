@@ -165,7 +165,7 @@ def _no_room(source: Source, shape: tuple[int, ...], memory_bytes: int | None) -
     count, channels, size, _ = shape
     allowed = memory_bytes or _available() or 0
     fits = int((allowed / (count * channels)) ** 0.5)
-    advice = f"--image-size {fits} fits into memory" if fits >= 8 else "use fewer images"
+    advice = f"image_size {fits} fits into memory" if fits >= 8 else "use fewer images"
     return (
         f"{source.where}: {count:,} images of {size} px take {units.memory(_bytes(shape))}, more than the "
         f"{units.memory(allowed)} of memory they may, and {cache.cache_folder()} has no room to stream them from: "

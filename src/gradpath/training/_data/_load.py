@@ -101,7 +101,7 @@ def find(
         return read_hub(str(source).removeprefix(PREFIX), image_size or photo_size, limit, memory_bytes, seed)
     path = Path(source)
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; --data takes {KINDS}")
+        raise DataError(f"{path}: no such file or folder; data is {KINDS}")
     if path.is_dir():
         return _known_folder(path, image_size) or _photos(path, image_size or photo_size, limit, memory_bytes, seed)
     if path.suffix != ".npz":
@@ -135,7 +135,5 @@ def _one_size(found: Found, image_size: int | None) -> Found:
     """Arrays are not resized: another size than theirs is refused."""
     side = found.arrays[PARTS[0]].shape[-1] if found.arrays[PARTS[0]].ndim > 2 else image_size
     if image_size not in (None, side):
-        raise DataError(
-            f"{found.path}: its images are of {side} px; --image-size is for folders of photos: leave it out"
-        )
+        raise DataError(f"{found.path}: its images are of {side} px; image_size is for folders of photos: leave it out")
     return found

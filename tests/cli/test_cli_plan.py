@@ -122,7 +122,7 @@ def test_layers_are_all_shown_when_asked_for(shell):
 
 def test_a_model_without_a_chain_gets_its_layers(shell):
     done = shell("plan", "net.py:single", "--input", "64x32", "--memory", "1GiB", check=0)
-    assert "of 1 GiB: everything is kept, no block of it is planned" in " ".join(done.out.split())
+    assert "of 1 GiB: no block of it is planned, so everything is kept" in " ".join(done.out.split())
     assert "left alone: " in done.out and "(model)" in done.out
 
 

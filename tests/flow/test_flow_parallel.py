@@ -204,6 +204,27 @@ def test_forks_of_one_name_in_one_call_stay_apart():
     assert len(forks_side_by_side(flow)) == flow.branches == 4
 
 
+def test_forks_of_a_model_that_a_step_calls_twice_are_counted_once():
+    """In the model's own code forks have no module's name in front; one branch is iterated inside each call."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.first, self.again = (nn.Linear(32, 32) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            x = x + torch.relu(self.first(x))
+            for _ in range(3):
+                x = x + torch.relu(self.again(x))
+            return x
+
+    torch.manual_seed(0)
+    flow = gp.trace(Model(), torch.randn(8, 32), step=lambda model, x: (model(x) * model(x + 1)).sum())
+    assert "" in flow.parallel and len(flow.residual_forks) == 8
+    assert flow.branches == 4
+
+
 def test_a_gated_cell_of_ones_own_is_told_to_open_its_gate():
     (finding,) = traced(OverTime(Gated(-2.0)), 60).findings
     assert "gate open" in finding.remedy and "60 time steps of cell," in finding.sentence

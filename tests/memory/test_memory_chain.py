@@ -93,6 +93,13 @@ def test_a_net_of_ours_that_a_step_runs_twice_is_no_chain():
         find_chain(net, lambda m: m(the_input()) + m(the_input()))
 
 
+def test_a_net_of_ours_with_one_block_at_two_places_is_told_so():
+    net = gp.build("resnet-20", **SMALL)
+    net.stages[1][2] = net.stages[1][1]
+    with pytest.raises(PlanError, match="is called 2 times"):
+        chain_of(net)
+
+
 def test_a_net_of_ours_with_a_foreign_part_is_run_whole():
     """A part that reads what another block has computed, which one block of a kind does not show."""
     net = gp.build("resnet-20", **SMALL)

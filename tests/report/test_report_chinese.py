@@ -177,6 +177,15 @@ def test_no_english_is_left_on_the_screen(record: Record, width: int) -> None:
     assert max(map(cell_len, text.splitlines())) <= width
 
 
+def test_parts_of_a_screen_stand_apart_in_both_languages() -> None:
+    noted = dataclasses.replace(FORKED, unseen=Unseen(notes=("a note",)))
+    with speaking("en"):
+        english = as_text(noted, 80).splitlines()
+    with speaking("zh"):
+        chinese = as_text(noted, 80).splitlines()
+    assert english[english.index("Notes") - 1] == "" == chinese[chinese.index("备注") - 1]
+
+
 def test_the_language_ends_with_its_block() -> None:
     with pytest.raises(ZeroDivisionError), speaking("zh"):
         assert say("a", "b") == "b"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gradpath as gp
-from gradpath.errors import MissingExtraError, UserError, WeightsError
+from gradpath.errors import DataError, MissingExtraError, UserError, WeightsError
 from gradpath.nets import macs
 from gradpath.record import Execution, NetSpec, Recipe
 from gradpath.training import (
@@ -229,6 +229,27 @@ def test_a_folder_that_cannot_be_written_is_named_before_training(small, tmp_pat
         with pytest.raises(UserError, match=r"file.*cannot be written"):
             run(tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_comparison_is_lost_only_where_that_is_asked_for(small, tmp_path):
+    place = tmp_path / "run"
+    first = compare(small, depth=8, epochs=1, quick=True, output=place)
+    held = (place / "compare.json").read_bytes()
+    with pytest.raises(UserError, match=r"run: holds a comparison.*--overwrite, overwrite=True"):
+        compare(small, depth=8, epochs=1, quick=True, output=place)
+    with pytest.raises(DataError):
+        compare(tmp_path / "nothing.npz", output=place, overwrite=True)
+    assert (place / "compare.json").read_bytes() == held
+
+    def stop(event):
+        if isinstance(event, NetStarted):
+            raise KeyboardInterrupt
+
+    again = compare(small, depth=8, epochs=1, quick=True, output=place, overwrite=True, listener=stop)
+    assert again.interrupted and all(net.weights for net in first.nets)
+    assert [file.name for file in place.iterdir()] == ["compare.json"]
+    with pytest.raises(UserError, match="overwrite needs the folder"):
+        compare(small, overwrite=True)
 
 
 def test_without_safetensors_compare_leaves_weights_out_and_train_says_so_at_once(small, tmp_path, monkeypatch):

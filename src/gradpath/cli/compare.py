@@ -11,9 +11,10 @@ import click
 
 from gradpath.cli import _options
 from gradpath.cli._console import laid_out, show, tell
+from gradpath.cli._spoken import Spoken
 
 
-@click.command("compare")
+@click.command("compare", cls=Spoken)
 @_options.data
 @_options.image_size
 @click.option("--depth", type=int, help="Depth of the deep nets, 6n+2.  [default: 56, with --quick 32]")
@@ -23,6 +24,7 @@ from gradpath.cli._console import laid_out, show, tell
 @_options.seed
 @_options.device
 @_options.backend
+@click.option("--overwrite", is_flag=True, help="Begin anew in an --output that holds a comparison.")
 @_options.output("Folder for the record, the report and the weights.  [default: runs/compare-TIME]")
 @_options.as_format
 @_options.quiet
@@ -37,6 +39,7 @@ def command(
     seed: int,
     device: str | None,
     backend: str,
+    overwrite: bool,
     output: Path | None,
     form: str,
     quiet: bool,
@@ -63,9 +66,10 @@ def command(
             device=device,
             backend=backend,
             output=folder,
+            overwrite=overwrite,
             listener=display,
         )
-    show(comparison.to_json() if form == "json" else laid_out(partial(as_text, comparison), sys.stdout))
+    show(comparison.to_json().rstrip("\n") if form == "json" else laid_out(partial(as_text, comparison), sys.stdout))
     if not quiet:
         tell(f"written to {folder}")
     return 3 if comparison.interrupted else 0

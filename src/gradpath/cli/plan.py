@@ -13,13 +13,14 @@ import click
 from gradpath.cli import _asked, _options
 from gradpath.cli._asked import Asked
 from gradpath.cli._console import laid_out, readable, show, tell
+from gradpath.cli._spoken import Spoken
 from gradpath.record import Plan
 
 if TYPE_CHECKING:
     from gradpath.cli._plan_ask import Wanted
 
 
-@click.command("plan")
+@click.command("plan", cls=Spoken)
 @_asked.model_options
 @click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", help="Samples in a batch, in place of the input's first size."

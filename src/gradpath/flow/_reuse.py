@@ -104,6 +104,7 @@ def find_blocks(graph: Graph) -> Iterator[Block]:
     blocks: dict[Made, Block] = defaultdict(Block)
     for node, slices in held.items():
         block, dim = blocks[root(slices[0][0])], _dim(node)
+        assert dim is not None, "a concatenation that is held has a dimension"
         alone = [(source, [(source, size)]) for source, size in slices]  # a source may also be read by itself
         for made, what in [*alone, ((node, 0), slices)]:
             for use in graph.uses[made]:
@@ -116,6 +117,8 @@ def _slices(node: Node, held: dict[Node, Slices]) -> Slices | None:
     """What a concatenation holds, seen through those it concatenates; None where a part's size is not known."""
     found: Slices = []
     dim = _dim(node)
+    if dim is None:
+        return None
     for made in node.next_functions:
         if made[0] in held and _dim(made[0]) == dim:
             found += held[made[0]]
@@ -126,10 +129,13 @@ def _slices(node: Node, held: dict[Node, Slices]) -> Slices | None:
     return found
 
 
-def _dim(node: Node) -> int:
-    """The dimension of a concatenation, counted from the front."""
+def _dim(node: Node) -> int | None:
+    """The dimension of a concatenation, counted from the front; None where this version of torch does not tell."""
     dim = int(node._saved_dim)
-    return dim if dim < 2**62 else dim - 2**64 + len(node._input_metadata[0].shape)
+    if dim < 2**62:
+        return dim
+    shape = shape_of(node, 0)
+    return None if shape is None else dim - 2**64 + len(shape)
 
 
 def _parts(slices: Slices) -> Iterator[tuple[Made, slice]]:

@@ -81,6 +81,10 @@ def refuse_second_derivative(kind: str) -> None:
         )
 
 
+_GLOBAL_HOOKS = tuple(f"_global_{when}_hooks" for when in ("forward", "forward_pre", "backward", "backward_pre"))
+"""Of torch.nn.modules.module: what is called for every module."""
+
+
 def runs_eagerly(x: Any) -> bool:
     """Whether the forward is computed here and now: nobody traces, compiles, transforms or differentiates it forward,
     or listens to all."""
@@ -90,4 +94,4 @@ def runs_eagerly(x: Any) -> bool:
         return False
     if type(x) not in (Tensor, nn.Parameter):
         return False
-    return not torch_module._has_any_global_hook()  # type: ignore[no-untyped-call]
+    return not any(getattr(torch_module, hooks) for hooks in _GLOBAL_HOOKS)

@@ -27,7 +27,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     if language() == "zh":
         text = replaced(text)
         first = text[: len(text) - len(text.lstrip())]
-        return wrapped(text.lstrip(), max(width, NARROWEST), first, indent) if text else []
+        return wrapped(text.lstrip(), max(width, NARROWEST), first, indent)
     room = max(width, NARROWEST) - len(indent)
     lines = [line.plain.rstrip() for line in Text(replaced(text)).wrap(Console(width=room, color_system=None), room)]
     return [line if i == 0 else indent + line for i, line in enumerate(lines)]

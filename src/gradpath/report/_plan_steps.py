@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
+from rich.cells import set_cell_size
+
 from gradpath import units
 from gradpath.record import BACKWARD, Plan
 from gradpath.report._grid import wrap
@@ -129,5 +131,6 @@ def _level(size: int, top: int) -> str:
 
 def _ruler(step: Step) -> str:
     """'|forward       |backward': where each pass begins."""
-    forward = ("|" + "forward"[: max(step.forward - 1, 0)]).ljust(step.forward)
-    return (forward + "|" + "backward"[: max(len(step.heights) - step.forward - 1, 0)])[: len(step.heights)]
+    back = len(step.heights) - step.forward
+    passes = ((say("forward", "前向"), step.forward), (say("backward", "反向"), back))
+    return "".join(set_cell_size("|" + name, columns) for name, columns in passes).rstrip()

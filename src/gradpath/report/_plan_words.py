@@ -59,8 +59,8 @@ def headline(plan: Plan) -> str:
     whole = units.memory(plan.keep_all.total)
     if not plan.segments:
         return say(
-            f"{subject} needs {whole} of {budget_text(plan)}: everything is kept, no block of it is planned",
-            f"{subject}需要 {budget_text(plan)} 中的 {whole}：全部保留，没有对任何块做规划",
+            f"{subject} needs {whole} of {budget_text(plan)}: no block of it is planned, so everything is kept",
+            f"{subject}需要 {budget_text(plan)} 中的 {whole}：没有对任何块做规划，所以全部保留",
         )
     peak, budget = units.memory(peak_bytes(plan)), budget_text(plan)
     if peak_bytes(plan) > plan.memory_bytes:
@@ -87,8 +87,9 @@ def _price(plan: Plan) -> str:
 
 def plan_line(plan: Plan) -> str:
     """The plan in one line: what `gradpath train --memory` says."""
-    modes = listed(list(dict.fromkeys(run.mode for run in runs(plan)))) if plan.segments else ""
-    kept = modes or say("everything", "一切")
+    if not plan.segments:
+        return headline(plan)  # it says already that everything is kept
+    kept = listed(list(dict.fromkeys(run.mode for run in runs(plan))))
     return say(f"{headline(plan)}; blocks keep {kept}", f"{headline(plan)}；各块保留：{kept}")
 
 
@@ -153,8 +154,20 @@ def _again(plan: Plan) -> str:
     return say(f"{again:,} (of {blocks})", f"{again:,}（共 {blocks}）")
 
 
+_PLACES = {
+    "before the blocks": "在各块之前", "after the blocks": "在各块之后", "beside the blocks": "在各块之旁",
+    "is not called in this forward": "本次前向中没有调用",
+}  # fmt: skip
+
+
 def left_alone(plan: Plan) -> tuple[str, ...]:
-    return tuple(map(printable, plan.left_alone))
+    """'stem: before the blocks': what no block holds, and why; 'stem：在各块之前'."""
+    return tuple(_left_alone(printable(why)) for why in plan.left_alone)
+
+
+def _left_alone(why: str) -> str:
+    module, _, place = why.rpartition(": ")
+    return say(why, f"{module}：{_PLACES[place]}" if place in _PLACES else why)
 
 
 @dataclass(frozen=True)

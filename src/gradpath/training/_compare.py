@@ -15,7 +15,7 @@ from gradpath.nets import NetSpec, macs
 from gradpath.record import Comparison, Execution, Recipe, RunRecord
 from gradpath.training._data import Images, load_images
 from gradpath.training._events import Listener, Planned, ignore
-from gradpath.training._folder import can_keep_weights, claim
+from gradpath.training._folder import COMPARE_FILE, can_keep_weights, claim, compare_anew
 from gradpath.training._job import Job
 from gradpath.training._machine import Probe, machine, pick_device
 from gradpath.training._run import run_job
@@ -43,6 +43,7 @@ def compare(
     device: str | None = None,
     backend: str = "auto",
     output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     listener: Listener = ignore,
 ) -> Comparison:
     """Train plain, residual and dense nets side by side and return what was seen.
@@ -55,19 +56,24 @@ def compare(
         quick: fewer nets: plain without norm, plain with BatchNorm, residual.
         backend: of the nets' blocks, as for `gp.fuse`; each net's record says what it was.
         output: a folder for compare.json, written anew after each net, and the weights; as `gp.compare` also for
-            report.html and report.png. What an optional package is missing for is left out. None writes nothing.
+            report.html and report.png. What an optional package is missing for is left out. None writes nothing. One
+            that holds a comparison already is refused.
+        overwrite: begin anew in an `output` that holds a comparison: what is there goes before the first net begins.
         listener: called with news (`gradpath.training` events), the first of them `Planned`.
 
     Raises DataError, SpecError, UserError. Ctrl-C ends it: the record holds what was done and says `interrupted`.
     """
     began, started = time.perf_counter(), datetime.now(timezone.utc)
+    folder = None if output is None else Path(output)
     _check(epochs, minutes)
+    _refuse_held(folder, overwrite)
     if depth is None:
         depth = QUICK_DEPTH if quick else DEFAULT_DEPTH
     images = load_images(data)
     where = pick_device(device)
     jobs = [replace(job, backend=backend) for job in default_jobs(images, depth, quick)]
-    folder = None if output is None else claim(Path(output))
+    if folder is not None:
+        claim(folder)
     batch_size = jobs[0].recipe.batch_size
     probe = Probe(where, batch_size)
     execution = probe.choose(next(job.spec for job in jobs if job.spec.family == "residual"))
@@ -90,6 +96,8 @@ def compare(
     )
     listener(Planned(comparison, tuple(j.name for j in jobs), tuple(c.total(count) for c in costs), count))
     jobs = [replace(job, recipe=replace(job.recipe, epochs=count)) for job in jobs]
+    if folder is not None and overwrite:
+        compare_anew(folder)
     return _run_all(jobs, comparison, images.to(where), listener, folder, lambda: time.perf_counter() - began)
 
 
@@ -102,6 +110,17 @@ def _check(epochs: int | None, minutes: float | None) -> None:
         raise UserError(f"epochs must be at least 1, got {epochs}")
     if minutes is not None and not 0 < minutes < math.inf:
         raise UserError(f"minutes must be a positive number, got {minutes}")
+
+
+def _refuse_held(folder: Path | None, overwrite: bool) -> None:
+    """Raise UserError where a comparison would be lost that was not said to be."""
+    if folder is None and overwrite:
+        raise UserError("overwrite needs the folder of the comparison that it is about: give output")
+    if folder is not None and not overwrite and (folder / COMPARE_FILE).exists():
+        raise UserError(
+            f"{folder}: holds a comparison: see it (gradpath report {folder}), begin anew (--overwrite, "
+            "overwrite=True), or name another folder"
+        )
 
 
 def default_jobs(images: Images, depth: int, quick: bool) -> list[Job]:
@@ -208,7 +227,7 @@ def _run_all(
         ran = replace(execution, backend=used)
         comparison = replace(comparison, nets=tuple(nets), execution=ran, seconds=elapsed(), interrupted=interrupted)
         if folder is not None:
-            comparison.save(folder / "compare.json")
+            comparison.save(folder / COMPARE_FILE)
         if interrupted:
             break
     return comparison

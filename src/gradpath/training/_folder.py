@@ -14,9 +14,10 @@ from torch import nn
 
 from gradpath.errors import RecordError, UserError
 from gradpath.nets import save_weights
-from gradpath.record import DataSplit, RunRecord, read
+from gradpath.record import Comparison, DataSplit, RunRecord, read
 
 RUN_FILE, SPLIT_FILE, CARD_FILE, WATCH_FOLDER = "run.json", "split.json", "model-card.md", "watch"
+COMPARE_FILE = "compare.json"
 SEEDS_FILE = "seeds.json"
 """Of runs from several seeds, each in a folder of its own beside it."""
 
@@ -55,12 +56,25 @@ def claimed(folder: Path | None) -> Iterator[Path | None]:
 
 def begin_anew(folder: Path) -> None:
     """Remove what a run left in the folder, but its record, which the first snapshot replaces."""
-    with suppress(RecordError):  # a record that cannot be read names no weights
-        found = read(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else None
-        if isinstance(found, RunRecord) and found.weights is not None:
-            (folder / found.weights).unlink(missing_ok=True)
+    _remove_weights(folder, folder / RUN_FILE)
     (folder / CARD_FILE).unlink(missing_ok=True)
     shutil.rmtree(folder / WATCH_FOLDER, ignore_errors=True)
+
+
+def compare_anew(folder: Path) -> None:
+    """Remove what a comparison left in the folder; its reports are written over."""
+    _remove_weights(folder, folder / COMPARE_FILE)
+    (folder / COMPARE_FILE).unlink(missing_ok=True)
+
+
+def _remove_weights(folder: Path, file: Path) -> None:
+    """Those that a record names; one that cannot be read names none."""
+    with suppress(RecordError):
+        found = read(file) if file.is_file() else None
+        runs = found.nets if isinstance(found, Comparison) else (found,)
+        for run in runs:
+            if isinstance(run, RunRecord) and run.weights is not None:
+                (folder / Path(run.weights).name).unlink(missing_ok=True)
 
 
 def save_split(split: DataSplit | None, folder: Path) -> None:

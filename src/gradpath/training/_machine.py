@@ -99,7 +99,9 @@ def precision_context(precision: Precision, device: torch.device) -> AbstractCon
 
 @contextmanager
 def own_threads(count: int | None) -> Iterator[None]:
-    """Within it the CPU computes on so many threads; None: as found."""
+    """Within it the CPU computes on so many threads; None: as found. Raises UserError for fewer than one."""
+    if count is not None and count < 1:
+        raise UserError(f"threads of an execution must be at least 1, got {count}")
     found = torch.get_num_threads()
     try:
         if count is not None and count != found:

@@ -92,7 +92,7 @@ def open_weights(
         raise WeightsError(f"{weights}: subtracts a mean image of {mean.shape[-1]} px: leave out image_size")
     return Opened(
         net=model,
-        label=model.spec.label if isinstance(model, Network) else type(model).__name__,
+        label=model.model_name if isinstance(model, Network) else type(model).__name__,
         classes=_class_names(classes, stored, _outputs(model, channels, size), weights),
         image_size=size,
         channels=channels,

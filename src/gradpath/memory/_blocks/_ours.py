@@ -26,6 +26,8 @@ def known_chain(model: nn.Module, run: Callable[[nn.Module], Any]) -> tuple[list
         return None
     net = cast("Network", model)
     walk, calls = _Walk(list(net.blocks())), list[None]()
+    if not walk.is_chain:
+        return None
     span = [("stages", block) for block in walk.blocks]
     counting = net.stem.register_forward_pre_hook(lambda module, args: calls.append(None))
     try:

@@ -109,10 +109,15 @@ def results(block: nn.Module, x: Tensor, grad: Tensor, twice: bool = False) -> d
 
 
 def worst(found: dict[str, Tensor], right: dict[str, Tensor]) -> tuple[float, str]:
-    """Largest difference, gradients of parameters in units of the largest of them, all else in its own."""
+    """The largest of the `differences`, and whose it is."""
+    return max((off, name) for name, off in differences(found, right).items())
+
+
+def differences(found: dict[str, Tensor], right: dict[str, Tensor]) -> dict[str, float]:
+    """Of each tensor: gradients of parameters in units of the largest of them, all else in its own."""
     assert found.keys() == right.keys()
     largest = max((float(t.abs().max()) for n, t in right.items() if n.endswith(".grad") and t is not None), default=1)
-    differences = []
+    off = {}
     for name, wanted in right.items():
         got = found[name]
         assert (got is None) == (wanted is None), name
@@ -120,8 +125,8 @@ def worst(found: dict[str, Tensor], right: dict[str, Tensor]) -> tuple[float, st
             continue
         size = max(largest if name.endswith(".grad") else float(wanted.double().abs().max()), 1e-30)
         difference = float((got.double() - wanted.double()).abs().max()) / size
-        differences.append((difference if difference == difference else float("inf"), name))
-    return max(differences)
+        off[name] = difference if difference == difference else float("inf")
+    return off
 
 
 def pair(case: Drawn, dtype: torch.dtype) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:

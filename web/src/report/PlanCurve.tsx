@@ -16,8 +16,8 @@ const t = texts({
     point: "Point", told: "{size}, {part} of everything kept: × {time} the time", ask: "To plan it: gradpath plan TARGET --memory {size}MiB",
   },
   zh: {
-    title: "时间与显存", memory: "一步的峰值显存（对数刻度）", time: "一步的用时，全部保留 = 1",
-    drawing: "各显存下最快的方案：{least} 时用时 × {slowest}，{whole} 时 × 1", fastest: "各显存下最快的方案（预测）",
+    title: "时间与内存", memory: "一步的峰值内存（对数刻度）", time: "一步的用时，全部保留 = 1",
+    drawing: "各内存下最快的方案：{least} 时用时 × {slowest}，{whole} 时 × 1", fastest: "各内存下最快的方案（预测）",
     own: "本方案：{size}，× {time}", all: "全部保留：{size}", theory: "整块前向两次：1 + (1 − x)/3", budget: "预算 {size}",
     point: "位置", told: "{size}，为全部保留的 {part}：用时 × {time}", ask: "规划此点：gradpath plan TARGET --memory {size}MiB",
   },

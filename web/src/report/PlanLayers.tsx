@@ -13,7 +13,7 @@ const t = texts({
     title: "Memory per layer, everything kept", output: "output", parameters: "parameters", kept: "forward keeps", part: "of all layers", backward: "backward adds",
     mode: "its block keeps",
   },
-  zh: { title: "各层的显存（全部保留时）", output: "输出", parameters: "参数", kept: "前向保留", part: "占全部层", backward: "反向另需", mode: "所在块保留" },
+  zh: { title: "各层的内存（全部保留时）", output: "输出", parameters: "参数", kept: "前向保留", part: "占全部层", backward: "反向另需", mode: "所在块保留" },
 });
 
 export function PlanLayers({ plan }: { plan: Plan }) {

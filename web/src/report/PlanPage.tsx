@@ -20,7 +20,7 @@ const t = texts({
     source: "The sentences in English are the record's own.",
   },
   zh: {
-    peak: "一步的峰值（预算 {budget}）", time: "倍于全部保留时的用时", whole: "全部保留时", least: "可行方案的最小显存",
+    peak: "一步的峰值（预算 {budget}）", time: "倍于全部保留时的用时", whole: "全部保留时", least: "可行方案的最小内存",
     bytes: "峰值处的字节数", kind: "类别", plan: "本方案", all: "全部保留", part: "占比", total: "合计", measured: "实测",
     parameters: "参数", gradients: "梯度", optimizer: "优化器", buffers: "缓冲区", activations: "为反向保留", temporaries: "临时张量",
     fits: "放得下：峰值 {peak}，预算 {budget}，用时为全部保留时的 {time} 倍（全部保留需 {whole}）。",

@@ -19,7 +19,7 @@ const t = texts({
     none: "Neither moves nor layers are known.", hint: "Click the line to select its block; the thin lines are the moves of that block.",
   },
   zh: {
-    title: "一步之内的显存（预测）", moves: "按先后顺序的操作", bytes: "设备上的字节数",
+    title: "一步之内的内存（预测）", moves: "按先后顺序的操作", bytes: "设备上的字节数",
     drawing: "一步的 {n} 个操作中的字节数：峰值 {peak}，在第 {at} 个操作", move: "操作",
     forward: "前向", again: "再次前向", backward: "反向", legendForward: "▸ 前向", legendBackward: "◂ 反向",
     told: "第 {at} / {n} 个，{what}，{where}：{bytes}", peak: "峰值 {size}", budget: "预算 {size}", above: "预算 {size}：超出此刻度",

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from gradpath.nets import hooks_of
+
 
 class Fingerprint:
     """The parts and parameters of modules, and that nobody hooks into them or has replaced a forward."""
@@ -15,8 +17,7 @@ class Fingerprint:
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         inside = list(dict.fromkeys(inner for module in modules for inner in module.modules()))
         self.held = [named for m in inside for named in (m._modules, m._parameters) if named]
-        self.hooks = [hooks for m in inside for hooks in (m._forward_hooks, m._forward_pre_hooks)]
-        self.hooks += [hooks for m in inside for hooks in (m._backward_hooks, m._backward_pre_hooks)]
+        self.hooks = [hooks for m in inside for hooks in hooks_of(m)]
         self.own = [vars(m) for m in inside]
         self.seen = self._now()
 

@@ -24,7 +24,7 @@ from gradpath.memory._planning._planner import Infeasible, Planner, front
 from gradpath.memory._planning._simulate import Simulated, simulate
 from gradpath.memory._predict import Constant, StepCost, constant_of, plain_step, planned_step
 from gradpath.memory._running._planned import moves_of
-from gradpath.nets import Network, NormPasses, TorchPasses, net_name
+from gradpath.nets import Network, NormPasses, TorchPasses
 from gradpath.record import BlockCost, CurvePoint, PlanSegment
 from gradpath.units import memory as text_of
 
@@ -176,7 +176,7 @@ def facts_of(model: nn.Module, step: Step, optimizer: str | Optimizer) -> Facts:
 
 def _name(model: nn.Module) -> str:
     if isinstance(model, Network):
-        return net_name(model.spec)
+        return model.model_name
     return type(model).__name__
 
 

@@ -16,6 +16,7 @@ from gradpath.nets._describe import side_by_side as side_by_side
 from gradpath.nets._foreign import Library as Library
 from gradpath.nets._form import Form as Form
 from gradpath.nets._form import form_of as form_of
+from gradpath.nets._form import hooks_of as hooks_of
 from gradpath.nets._form import why_not as why_not
 from gradpath.nets._inception import InceptionBlock as InceptionBlock
 from gradpath.nets._init import initialise as initialise

@@ -6,7 +6,7 @@ what the class's own constructor makes of its defaults. Everything else has no f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -242,11 +242,15 @@ def _ask_children(module: nn.Module, names: list[str]) -> None:
     _ask(not unknown, f"has an unknown part {', '.join(unknown)}")
 
 
+def hooks_of(module: nn.Module) -> tuple[Mapping[int, object], ...]:
+    """The mappings of what is called around a module's own forward and backward; they stay the same objects."""
+    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+
+
 def _ask_untouched(part: nn.Module, name: str) -> None:
     """No hook (weight norm, spectral norm and pruning are hooks) and no method put on the object: they would be passed
     over. A parametrisation changes the class, which the readers see."""
-    hooks = (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks)
-    _ask(not any(hooks), f"{name}: has a hook")
+    _ask(not any(hooks_of(part)), f"{name}: has a hook")
     _ask(not {"forward", "__call__"} & vars(part).keys(), f"{name}: its forward was replaced")
 
 

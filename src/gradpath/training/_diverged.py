@@ -29,7 +29,6 @@ def bad_output(loop: Loop, index: Tensor, number: int) -> str | None:
 
 def bad_gradient(loop: Loop, index: Tensor, number: int) -> str | None:
     """The last parameter of the net, the first that the backward pass comes to, whose gradient is not finite."""
-    found: list[str] = []
     for part in _begun(loop, index, number):
         batch = loop.batches.make(loop.images, index, *_when(loop, number), part)
         with precision_context(loop.execution.precision, loop.device):

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from gradpath.errors import PlanError, first_line
 from gradpath.memory._as_found import left_as_found
 from gradpath.memory._blocks._calls import Calls
-from gradpath.memory._blocks._ours import LEFT_ALONE, known_chain
+from gradpath.memory._blocks._ours import AFTER, BEFORE, LEFT_ALONE, known_chain
 from gradpath.memory._blocks._routing import Routing
 from gradpath.memory._blocks._rows import Blocks, Row, best_rows, given_row
 from gradpath.memory._blocks._signature import Layout
@@ -203,9 +203,7 @@ def _left_alone(model: nn.Module, calls: Calls, row: Row) -> list[str]:
             found.append(f"{name}: is not called in this forward")
         else:
             place, call = order[module]
-            where = (
-                "before the blocks" if place < first else "after the blocks" if place > last else "beside the blocks"
-            )
+            where = BEFORE if place < first else AFTER if place > last else "beside the blocks"
             found.append(f"{name}: {call.problem or where}")
     return found[:_MOST_NAMED] + ([f"… and {len(found) - _MOST_NAMED} more"] if len(found) > _MOST_NAMED else [])
 

@@ -12,9 +12,10 @@ from gradpath.memory._as_found import left_as_found
 from gradpath.memory._blocks._calls import is_compiled
 from gradpath.memory._blocks._routing import Routing
 from gradpath.memory._blocks._signature import Layout, signature
-from gradpath.nets import Network
+from gradpath.nets import Network, hooks_of
 
-LEFT_ALONE = ("stem: before the blocks", "head: after the blocks")
+BEFORE, AFTER = "before the blocks", "after the blocks"
+LEFT_ALONE = (f"stem: {BEFORE}", f"head: {AFTER}")
 
 
 def known_chain(model: nn.Module, run: Callable[[nn.Module], Any]) -> tuple[list[nn.Module], list[Layout]] | None:
@@ -73,6 +74,5 @@ def _is_untouched(model: nn.Module) -> bool:
 
 
 def _is_altered(module: nn.Module) -> bool:
-    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     foreign = type(module).__module__.partition(".")[0] not in ("gradpath", "torch")
-    return foreign or any(hooks) or "forward" in vars(module) or is_compiled(module)
+    return foreign or any(hooks_of(module)) or "forward" in vars(module) or is_compiled(module)

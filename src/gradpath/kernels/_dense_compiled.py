@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gradpath.kernels._build import library
 from gradpath.kernels._dense_passes import Affine, TorchDensePasses
+from gradpath.kernels._winograd import winograd
 
 SOURCE = "_dense.cpp"
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
@@ -35,6 +36,7 @@ class CompiledDensePasses(TorchDensePasses):
     def __init__(self) -> None:
         compiled = library(SOURCE)
         self._calls = {dtype: _functions(compiled, suffix) for dtype, suffix in DTYPES.items()}
+        self._winograd = winograd()
 
     def activate(self, x: Tensor, affine: Affine, out: Tensor) -> None:
         if not _fit(x, out) or not out.is_contiguous():
@@ -73,6 +75,19 @@ class CompiledDensePasses(TorchDensePasses):
             *_rows(total), *_rows(x), *x.shape, center.data_ptr(), offset.data_ptr(), slope.data_ptr(), *_rows(out),
             torch.get_num_threads(),
         )  # fmt: skip
+
+    def convolve(self, images: Tensor, weight: Tensor) -> Tensor:
+        if self._winograd is not None and self._winograd.takes(images, weight):
+            return self._winograd.convolve(images, weight)
+        return super().convolve(images, weight)
+
+    def convolve_backward(
+        self, grad: Tensor, images: Tensor, weight: Tensor, needs_weight: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        own = self._winograd
+        if own is None or not own.takes(images, weight) or not grad.is_contiguous(memory_format=torch.channels_last):
+            return super().convolve_backward(grad, images, weight, needs_weight)
+        return own.input_gradient(grad, weight), own.weight_gradient(grad, images, weight) if needs_weight else None
 
 
 def _functions(compiled: ctypes.CDLL, suffix: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The four passes of a dense block over rows of features, and their reference in plain torch.
+"""The passes of a dense block over rows of features, its 3×3 convolution, and their reference in plain torch.
 
 A tile is a few rows (pixels) of C channels, small enough to stay in the cache between a pass and the product beside it.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _mask = torch.ops.aten.threshold_backward.grad_input
@@ -52,6 +53,16 @@ class DensePasses(Protocol):
 
     def finish(self, total: Tensor, x: Tensor, center: Tensor, offset: Tensor, slope: Tensor, out: Tensor) -> None:
         """out = total − offset − slope·(x − center): what the batch's mean and variance take from a gradient."""
+        ...
+
+    def convolve(self, images: Tensor, weight: Tensor) -> Tensor:
+        """N C H W, channels-last, with K C 3 3 and a padding of 1 → N K H W."""
+        ...
+
+    def convolve_backward(
+        self, grad: Tensor, images: Tensor, weight: Tensor, needs_weight: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """From the gradient of convolve(images, weight) to those of the images and of the weight."""
         ...
 
 
@@ -121,3 +132,14 @@ class TorchDensePasses:
 
     def finish(self, total: Tensor, x: Tensor, center: Tensor, offset: Tensor, slope: Tensor, out: Tensor) -> None:
         out.copy_(total - torch.sub(x, center).mul_(slope).add_(offset))
+
+    def convolve(self, images: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(images, weight, padding=1)
+
+    def convolve_backward(
+        self, grad: Tensor, images: Tensor, weight: Tensor, needs_weight: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        grad_images, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grad, images, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, needs_weight, False]
+        )
+        return grad_images, grad_weight

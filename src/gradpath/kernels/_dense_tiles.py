@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gradpath.kernels._dense_passes import Affine, DensePasses, DenseProducts
@@ -187,7 +186,7 @@ def convolve(
     for rows in frame.tiles(x, x.shape[1], whole_images=True):
         activated = scratch[: rows.stop - rows.start]
         frame.passes.activate(x[rows], affine, activated)
-        new = columns(F.conv2d(frame.as_images(activated), weight, padding=1))
+        new = columns(frame.passes.convolve(frame.as_images(activated), weight))
         out[rows] = new if kept is None else new * kept[rows]
         if moments is not None:
             moments.add(new if kept is None and new.dtype == out.dtype else out[rows])
@@ -215,22 +214,16 @@ def convolve_backward(
         if kept is not None:
             grad_out.mul_(kept[rows])
         frame.passes.activate(x[rows], affine, activated[:count])
-        grad_activated, tile_weight = _convolution_backward(frame, grad_out, activated[:count], weight, needs_weight)
-        if grad_weight is not None:
+        images = frame.as_images(activated[:count])
+        grad_images, tile_weight = frame.passes.convolve_backward(
+            frame.as_images(grad_out), images, weight, needs_weight
+        )
+        if grad_weight is not None and tile_weight is not None:
             grad_weight += tile_weight
-        sums.append(frame.passes.mask(grad_activated, activated[:count], x[rows], affine, total[rows], accumulate))
+        sums.append(
+            frame.passes.mask(columns(grad_images), activated[:count], x[rows], affine, total[rows], accumulate)
+        )
     return _summed(sums), grad_weight
-
-
-def _convolution_backward(
-    frame: Frame, grad: Tensor, activated: Tensor, weight: Tensor, needs_weight: bool
-) -> tuple[Tensor, Tensor]:
-    """Gradients of a tile's input, as rows, and of the 3×3 weight."""
-    grad_input, grad_weight, _ = torch.ops.aten.convolution_backward(
-        frame.as_images(grad), frame.as_images(activated), weight, None,
-        [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, needs_weight, False],
-    )  # fmt: skip
-    return columns(grad_input), grad_weight
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

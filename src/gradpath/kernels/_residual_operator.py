@@ -21,7 +21,7 @@ from gradpath.kernels._norm_passes import FusedPasses, FusedStats
 from gradpath.kernels._operator import autocast_name, autocast_named
 from gradpath.kernels._residual_form import FormPlan, NormPlan, form_from
 from gradpath.kernels._residual_function import play_back, saved
-from gradpath.nets import LeanMoves, NormPasses
+from gradpath.nets import TORCH_CONVS, ConvPasses, LeanMoves, NormPasses
 from gradpath.nets._norm_passes import NormGradients
 
 _FORWARD = "(Tensor x, Tensor[] parameters, Tensor[] buffers, str plan, str autocast) -> Tensor[]"
@@ -141,6 +141,7 @@ class ShapePasses:
     """Norm passes of fake tensors: shapes, dtypes and strides of what the compiled passes give."""
 
     name, wants_out = "shapes", False
+    convs: ConvPasses = TORCH_CONVS
 
     def stats(self, x: Tensor, norm: nn.BatchNorm2d) -> FusedStats:
         return FusedStats(x.new_empty(2, x.shape[1], dtype=torch.float32), of_batch=True)

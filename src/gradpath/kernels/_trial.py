@@ -16,7 +16,7 @@ from torch import Tensor
 from gradpath.errors import UserError
 from gradpath.kernels._build import HERE, cache_folder, cpu_features
 from gradpath.kernels._choose import canonical, norm_passes
-from gradpath.kernels._norm_passes import SOURCE
+from gradpath.kernels._norm_passes import SOURCES
 from gradpath.kernels._residual_function import residual_block
 from gradpath.nets import LeanMoves, NormPasses, TorchPasses, form_of
 from gradpath.nets._blocks import PostBasic
@@ -57,8 +57,8 @@ def residual_choice(backend: str) -> Choice:
 @cache
 def trial_ratio(threads: int) -> float:
     """CPU seconds of a fused block's forward and backward over the plain one's; from the cache folder, or measured."""
-    source = (HERE / SOURCE).read_text(encoding="utf-8")
-    about = (source, torch.__version__, "CPU seconds", threads, SHAPE, ROUNDS, *cpu_features())
+    sources = [(HERE / name).read_text(encoding="utf-8") for name in SOURCES]
+    about = (sources, torch.__version__, "CPU seconds", threads, SHAPE, ROUNDS, *cpu_features())
     name = f"trial-{hashlib.sha256(repr(about).encode()).hexdigest()[:20]}.json"
     with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
         return float(json.loads((cache_folder() / name).read_text(encoding="utf-8"))["ratio"])

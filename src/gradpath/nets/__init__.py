@@ -9,6 +9,10 @@ from gradpath.nets._blocks import PreBasic as PreBasic
 from gradpath.nets._blocks import PreBottleneck as PreBottleneck
 from gradpath.nets._blocks import Projection as Projection
 from gradpath.nets._blocks import Transition as Transition
+from gradpath.nets._conv_passes import TORCH_CONVS as TORCH_CONVS
+from gradpath.nets._conv_passes import ConvPasses as ConvPasses
+from gradpath.nets._conv_passes import TorchConvs as TorchConvs
+from gradpath.nets._conv_passes import compute_dtype as compute_dtype
 from gradpath.nets._counts import macs as macs
 from gradpath.nets._counts import parameters as parameters
 from gradpath.nets._describe import describe as describe

@@ -6,9 +6,43 @@ its gradients are computed in it and cast back.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class ConvPasses(Protocol):
+    """The two passes of a convolution without bias, under the caller's autocast and without grad mode."""
+
+    def convolve(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        """conv(x): N C H W → N K H' W'."""
+        ...
+
+    def convolve_backward(
+        self, grad: Tensor, x: Tensor, conv: nn.Conv2d, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """(gradient of x, gradient of the weight) from that of conv(x), N K H' W'; None where not needed: of x as the
+        caller says, of the weight where it is frozen."""
+        ...
+
+
+class TorchConvs:
+    """The reference: torch's own kernels."""
+
+    def convolve(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        """See ConvPasses."""
+        return convolve(x, conv)
+
+    def convolve_backward(
+        self, grad: Tensor, x: Tensor, conv: nn.Conv2d, needs_input_grad: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """See ConvPasses."""
+        return convolve_backward(grad, x, conv, needs_input_grad)
+
+
+TORCH_CONVS = TorchConvs()
 
 
 def convolve(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -17,7 +51,7 @@ def convolve(x: Tensor, conv: nn.Conv2d) -> Tensor:
     Casts are made here, not by autocast, which keeps those of parameters until its end: bytes that no plan counts, and
     in older torch, where they were made without grad mode, a later forward gets them cut off from the parameters.
     """
-    dtype = _dtype_of(x)
+    dtype = compute_dtype(x)
     return F.conv2d(
         cast(x, dtype), cast(conv.weight, dtype), None, conv.stride, conv.padding, conv.dilation, conv.groups
     )
@@ -41,7 +75,7 @@ def _conv_gradients(
     grad: Tensor, x: Tensor, conv: nn.Conv2d, stride: tuple[int, ...], wanted: list[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     assert not isinstance(conv.padding, str)  # a form has no such
-    dtype = _dtype_of(x)
+    dtype = compute_dtype(x)
     grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
         cast(grad, dtype),
         cast(x, dtype),
@@ -100,7 +134,7 @@ def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor if tensor.dtype is dtype else tensor.to(dtype)
 
 
-def _dtype_of(x: Tensor) -> torch.dtype:
+def compute_dtype(x: Tensor) -> torch.dtype:
     """What a convolution of x is computed in; autocast leaves float64 alone."""
     device = x.device.type
     if x.dtype is torch.float64 or not torch.amp.is_autocast_available(device):

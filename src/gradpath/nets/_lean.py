@@ -12,7 +12,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradpath.nets._conv_passes import add, cast, convolve, convolve_backward, pool_backward
+from gradpath.nets._conv_passes import ConvPasses, add, cast, pool_backward
 from gradpath.nets._form import Form, Shortcut
 from gradpath.nets._lean_tape import KEEPS, LeanTape
 from gradpath.nets._norm_passes import NormPasses, TorchPasses
@@ -34,6 +34,7 @@ class LeanMoves:
     def __init__(self, form: Form, passes: NormPasses | None = None) -> None:
         self.form = form
         self.passes: NormPasses = TorchPasses() if passes is None else passes
+        self._convs = self.passes.convs
         self.ends_in_relu = not form.pre
         count, shift = len(form.norms), 0 if form.pre else 1
         self._top = count - 1
@@ -84,7 +85,7 @@ class LeanMoves:
                 tape.activations[k - 1] = source if keep_activations else None
                 tape.raw[k - 1] = tape.raw[k - 1] if keep_raw else None
             if tape.raw[k] is None:
-                tape.raw[k] = convolve(source, self.form.convs[k - lowest])
+                tape.raw[k] = self._convs.convolve(source, self.form.convs[k - lowest])
         return source
 
     def _activation(self, x: Tensor, tape: LeanTape, k: int) -> Tensor:
@@ -109,7 +110,7 @@ class LeanMoves:
         source = self._activation(x, tape, self._top)
         tape.activations[self._top] = source if activations else None
         tape.raw[self._top] = tape.raw[self._top] if last else None
-        out = convolve(source, self.form.convs[-1])
+        out = self._convs.convolve(source, self.form.convs[-1])
         return out if side is None else add(out, side, self.form.adds_in_place)
 
     def _last_norm(self, tape: LeanTape, side: Tensor | None) -> Tensor:
@@ -132,7 +133,7 @@ class LeanMoves:
             tape.pooled = _pooled(source, tape, shortcut)
         raw = tape.shortcut_raw
         if raw is None:
-            raw = convolve(_pooled(source, tape, shortcut), shortcut.conv)
+            raw = self._convs.convolve(_pooled(source, tape, shortcut), shortcut.conv)
         if shortcut.norm is None:
             return raw
         tape.shortcut_raw = raw if last else None
@@ -158,7 +159,7 @@ class LeanMoves:
             self._reach(x, tape, k, True, False)
             source, tape.activations[k] = self._activation(x, tape, k), None
             wanted = below[k] or _trains(form.norms[k])
-            d = _through_conv(d, source, self._readers[k], wanted, grads)
+            d = _through_conv(self._convs, d, source, self._readers[k], wanted, grads)
             if early:
                 d = self._through_shortcut(grad, source, d, tape, wanted, grads)
             out = source if self.passes.wants_out else None
@@ -166,7 +167,7 @@ class LeanMoves:
             d = self._through_norm(d, x, tape, k, out, skip if k == 0 else None, below[k], grads)
             del out
         if not form.pre:
-            d = _through_conv(d, x, form.convs[0], needs_input_grad, grads)
+            d = _through_conv(self._convs, d, x, form.convs[0], needs_input_grad, grads)
         if form.shortcut is not None and skip is None and not shortcut.from_activated:
             d = self._through_shortcut(grad, x, d, tape, needs_input_grad, grads)
         return d, [grads.get(parameter) for parameter in self.parameters]
@@ -236,7 +237,7 @@ class LeanMoves:
         pooled = _pooled(source, tape, shortcut)
         if norm is not None:
             raw, tape.shortcut_raw = tape.shortcut_raw, None
-            raw = convolve(pooled, conv) if raw is None else raw
+            raw = self._convs.convolve(pooled, conv) if raw is None else raw
             needed = wanted or _trains(conv)
             found = self.passes.act_backward(
                 cast(grad, raw.dtype), raw, norm, tape.shortcut_stats, relu=False, needs_input_grad=needed
@@ -244,15 +245,17 @@ class LeanMoves:
             del raw
             d, grads[norm.weight], grads[norm.bias] = found
         tape.pooled = None
-        d = _through_conv(d, pooled, conv, wanted, grads)
+        d = _through_conv(self._convs, d, pooled, conv, wanted, grads)
         return d if d is None or shortcut.pool is None else pool_backward(d, source, shortcut.pool)
 
 
-def _through_conv(d: Tensor | None, source: Tensor, conv: nn.Conv2d, wanted: bool, grads: Gradients) -> Tensor | None:
+def _through_conv(
+    convs: ConvPasses, d: Tensor | None, source: Tensor, conv: nn.Conv2d, wanted: bool, grads: Gradients
+) -> Tensor | None:
     """From the gradient of conv(source) to that of the source."""
     if d is None:
         return None
-    found, grads[conv.weight] = convolve_backward(d, source, conv, wanted)
+    found, grads[conv.weight] = convs.convolve_backward(d, source, conv, wanted)
     return found
 
 

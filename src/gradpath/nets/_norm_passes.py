@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from gradpath.nets._conv_passes import cast
+from gradpath.nets._conv_passes import TORCH_CONVS, ConvPasses, cast
 
 NormGradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 """Of the input (N C H W), of the weight (C), of the bias (C); None where it is not asked for."""
@@ -39,6 +39,8 @@ class NormPasses(Protocol):
     """For records: 'torch', or which kernels these are."""
     wants_out: bool
     """Whether `act_backward` is faster with `out`. Where it is not, the caller frees y first."""
+    convs: ConvPasses
+    """How the convolutions beside these norms are computed."""
 
     def stats(self, x: Tensor, norm: nn.BatchNorm2d) -> Any:
         """The statistics that normalise x: of the batch in training mode or where there are no running ones
@@ -143,6 +145,7 @@ class TorchPasses:
 
     name = "torch"
     wants_out = True
+    convs: ConvPasses = TORCH_CONVS
 
     def stats(self, x: Tensor, norm: nn.BatchNorm2d) -> TorchStats:
         """See NormPasses."""

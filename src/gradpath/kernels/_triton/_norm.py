@@ -11,7 +11,7 @@ from torch.autograd.graph import increment_version
 
 from gradpath.kernels._triton import _row_kernels as kernels
 from gradpath.kernels._triton._launch import DTYPES, elementwise, launch, merge_grid, row_grid
-from gradpath.nets import NormPasses, TorchPasses
+from gradpath.nets import TORCH_CONVS, ConvPasses, NormPasses, TorchPasses
 from gradpath.nets._norm_passes import NormGradients, check_batch, check_gradient, running_of, uses_batch
 
 
@@ -36,6 +36,7 @@ class TritonPasses:
 
     name = "Triton"
     wants_out = False
+    convs: ConvPasses = TORCH_CONVS
 
     def __init__(self, devices: tuple[str, ...] = ("cuda",)) -> None:
         """devices: where the kernels run; 'cpu' is Triton's interpreter."""

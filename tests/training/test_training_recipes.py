@@ -115,4 +115,4 @@ def test_the_list_fits_too():
 def test_recipes_are_files_of_their_own(tmp_path):
     file = recipe("wrn").save(tmp_path / "mine.json")
     assert gp.read(file) == recipe("wrn")
-    assert repr(recipe("fast")).startswith("Recipe(epochs=10, batch_size=128, learning_rate=0.2")
+    assert repr(recipe("fast")).startswith("Recipe(epochs=10, batch_size=64, learning_rate=0.15")

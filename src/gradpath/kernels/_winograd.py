@@ -1,7 +1,7 @@
 """3×3 convolutions in Winograd's form in C++ (_winograd.cpp): channels-last float32 on the CPU; the rest goes to torch.
 
-On AVX2 0.2 to 0.75 of the time of torch's. Rounding errors are 1 to 4e-7 of the largest number as a root mean square, 2 to
-4 times those of the direct form, 5e-6 at most; of a weight's gradient they are torch's, twice them at 256 channels
+On AVX2 0.2 to 0.75 of the time of torch's. Rounding errors are 1 to 4e-7 of the largest number as a root mean square,
+2 to 4 times those of the direct form, 5e-6 at most; of a weight's gradient they are torch's, twice them at 256 channels
 (bench/convolutions.py). Whether one is taken depends on its sizes and the machine alone, not on a timing: a run does
 not change its rounding from one start to the next. Results do not depend on the number of threads, bit for bit.
 """

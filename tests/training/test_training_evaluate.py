@@ -173,6 +173,18 @@ def seeds_of(images, folder, **how):
     return train_seeds(tiny_net(), images, **given)
 
 
+def test_seeds_begun_anew_leave_no_table_of_the_old_ones(tmp_path):
+    def killed_at(event):
+        if isinstance(event, EpochDone):
+            raise RuntimeError("out of the blue")
+
+    seeds_of(tiny_images(), tmp_path)
+    with pytest.raises(RuntimeError, match="blue"):
+        seeds_of(tiny_images(), tmp_path, overwrite=True, listener=killed_at)
+    assert not (tmp_path / "seeds.json").exists()
+    assert seeds_of(tiny_images(), tmp_path) == gp.read(tmp_path / "seeds.json")
+
+
 def test_seeds_are_trained_once_each_and_tabulated(tmp_path):
     images, news = tiny_images(), []
     seeds = seeds_of(images, tmp_path)

@@ -56,6 +56,8 @@ def train_seeds(
     runs: list[RunRecord] = []
     how |= {"recipe": recipe, "weights": given, "name": called, "resume": not overwrite, "overwrite": overwrite}
     with team_of(device) as (team, own):
+        if overwrite and team.leads:  # its runs go one by one
+            (folder / SEEDS_FILE).unlink(missing_ok=True)
         for number in range(seeds):
             place = folder / f"seed-{seed + number}"
             record = None if overwrite else team.first(partial(_finished, place, asked, seed + number))

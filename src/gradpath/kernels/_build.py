@@ -15,10 +15,10 @@ the source:
   beside GNU's library), and on macOS, the same source is built without threads: `_OPENMP` is then not defined. Declare
   `extern "C" int omp_get_thread_num(void);` yourself if it is needed: no header is.
 
-The cache is one file per (source, compiler, flags, CPU features), `NAME-KEY-DIGEST.so`, under the user's cache folder.
-DIGEST is of the file's own content, so a damaged file is seen before it is loaded (loading a truncated one can kill the
-process) and built anew. Files appear by renaming: processes that build at once do not disturb each other. Where the
-folder cannot be written, the binary is built for this process alone.
+The cache is one file per (source and headers, compiler, flags, CPU features), `NAME-KEY-DIGEST.so`, under the user's
+cache folder. DIGEST is of the file's own content, so a damaged file is seen before it is loaded (loading a truncated
+one can kill the process) and built anew. Files appear by renaming: processes that build at once do not disturb each
+other. Where the folder cannot be written, the binary is built for this process alone.
 """
 
 from __future__ import annotations
@@ -105,7 +105,15 @@ def _all_instructions() -> str:
 def _key(source: Path, compiler: Path, command: list[str]) -> str:
     """Of all that decides the binary. The compiler counts by its file's path, size and time: nothing is started."""
     about = compiler.resolve().stat()
-    parts = [source.read_bytes(), *command, compiler.resolve(), about.st_size, about.st_mtime_ns, *cpu_features()]
+    headers = sorted(source.parent.glob("*.h"))
+    parts = [
+        *(file.read_bytes() for file in (source, *headers)),
+        *command,
+        compiler.resolve(),
+        about.st_size,
+        about.st_mtime_ns,
+        *cpu_features(),
+    ]
     return _digest("\0".join(str(part) for part in parts).encode())
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gradpath.kernels._build import library
 from gradpath.kernels._dense_passes import Affine, TorchDensePasses
+from gradpath.kernels._products import products
 from gradpath.kernels._winograd import winograd
 
 SOURCE = "_dense.cpp"
@@ -29,14 +30,14 @@ _SIGNATURES: dict[str, list[Any]] = {
 
 
 class CompiledDensePasses(TorchDensePasses):
-    """`DensePasses` by a compiled library. Raises KernelError, in one line, where there is none."""
+    """`DensePasses` and `DenseProducts`, compiled. Raises KernelError, in one line, where there is no library."""
 
     name = "C++"
 
     def __init__(self) -> None:
         compiled = library(SOURCE)
         self._calls = {dtype: _functions(compiled, suffix) for dtype, suffix in DTYPES.items()}
-        self._winograd = winograd()
+        self._products, self._winograd = products(), winograd()
 
     def activate(self, x: Tensor, affine: Affine, out: Tensor) -> None:
         if not _fit(x, out) or not out.is_contiguous():
@@ -75,6 +76,32 @@ class CompiledDensePasses(TorchDensePasses):
             *_rows(total), *_rows(x), *x.shape, center.data_ptr(), offset.data_ptr(), slope.data_ptr(), *_rows(out),
             torch.get_num_threads(),
         )  # fmt: skip
+
+    def takes(self, x: Tensor, weight: Tensor) -> bool:
+        """See DenseProducts."""
+        return self._products is not None and self._products.takes(x, weight)
+
+    def product(
+        self, x: Tensor, affine: Affine, weight: Tensor, out: Tensor, needs_moments: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        """See DenseProducts."""
+        assert self._products is not None
+        return self._products.product(x, affine, weight, out, needs_moments)
+
+    def product_backward(
+        self,
+        grad: Tensor,
+        product: Tensor,
+        vectors: tuple[Tensor, Tensor, Tensor],
+        x: Tensor,
+        affine: Affine,
+        weight: Tensor,
+        total: Tensor,
+        needs_weight: bool,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """See DenseProducts."""
+        assert self._products is not None
+        return self._products.product_backward(grad, product, vectors, x, affine, weight, total, needs_weight)
 
     def convolve(self, images: Tensor, weight: Tensor) -> Tensor:
         if self._winograd is not None and self._winograd.takes(images, weight):

@@ -16,46 +16,7 @@
 //
 // Results do not depend on the number of threads, bit for bit: what a thread computes is a tile, or one of a number of
 // slices that the sizes alone decide, and the slices are added up in their order.
-#include <algorithm>
-#include <cstdint>
-#include <cstring>
-#include <vector>
-
-#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
-#include <immintrin.h>
-#endif
-
-using std::int64_t;
-
-#if defined(__AVX512F__)
-constexpr int64_t WIDE = 16;
-#else
-constexpr int64_t WIDE = 8;
-#endif
-typedef float vec __attribute__((vector_size(WIDE * 4), aligned(4), may_alias));
-
-#if defined(__AVX512F__)
-static inline vec fma(vec a, vec b, vec c) { return vec(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c))); }
-#elif defined(__AVX2__) && defined(__FMA__)
-static inline vec fma(vec a, vec b, vec c) { return vec(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(c))); }
-#else
-static inline vec fma(vec a, vec b, vec c) { return a * b + c; }
-#endif
-static inline vec load(const float* p) { return *reinterpret_cast<const vec*>(p); }
-static inline void store(float* p, vec v) { *reinterpret_cast<vec*>(p) = v; }
-// The first n numbers of a vector, n = 4, 8 or 12; the others are 0.
-#if defined(__AVX512F__)
-static inline vec load_some(const float* p, int64_t n) { return vec(_mm512_maskz_loadu_ps((1u << n) - 1, p)); }
-static inline void store_some(float* p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, (1u << n) - 1, __m512(v)); }
-#else
-static inline vec load_some(const float* p, int64_t) { return vec{p[0], p[1], p[2], p[3]}; }
-static inline void store_some(float* p, vec v, int64_t) {
-  for (int i = 0; i < 4; ++i) p[i] = v[i];
-}
-#endif
-static inline vec all(float v) { return v - vec{}; }  // v + 0 would be an addition, for the sake of −0
-
-#define UNROLL _Pragma("GCC unroll 16")  // else the sums of a product do not stay in registers
+#include "_vectors.h"
 
 constexpr int64_t TILE = 4, SPAN = 6, PLACES = SPAN * SPAN;
 constexpr int64_t GAP = 16;  // GAP: numbers between the planes of the places, so that they share no cache set
@@ -67,17 +28,6 @@ struct Shape {
   }
   int64_t tiles() const { return images * down * across; }
 };
-
-// Channels in a row of a plane: whole vectors.
-static inline int64_t padded(int64_t channels) { return (channels + WIDE - 1) / WIDE * WIDE; }
-// Calls visit(channel, load, store) for each vector of channels.
-template <class Visit> static inline void each_vector(int64_t channels, Visit visit) {
-  int64_t c = 0;
-  for (; c + WIDE <= channels; c += WIDE)
-    visit(c, [](const float* p) { return load(p); }, [](float* p, vec v) { store(p, v); });
-  if (const int64_t n = channels - c)
-    visit(c, [n](const float* p) { return load_some(p, n); }, [n](float* p, vec v) { store_some(p, v, n); });
-}
 
 // Tiles one beside the other in a row of tiles.
 struct Run {
@@ -156,7 +106,7 @@ static void input_run(const float* x, const Shape& s, int64_t C, const Run& run,
     const bool inside = y >= 0 && y < s.height;
     rows[r] = inside ? x + (run.image * s.height + y) * s.width * C : zeros, steps[r] = inside ? C : 0;
   }
-  const int64_t row = padded(C);
+  const int64_t row = whole_vectors(C);
   each_vector(C, [&](int64_t c, auto get, auto) {
     vec m[SPAN][SPAN];  // place along rows, column
     auto column = [&](int64_t at, int64_t q) {
@@ -199,7 +149,7 @@ static void output_run(const float* planes, const Shape& s, int64_t K, const Run
       vec half[TILE][SPAN];
       UNROLL for (int q = 0; q < SPAN; ++q) {
         vec m[SPAN];
-        UNROLL for (int r = 0; r < SPAN; ++r) m[r] = load(planes + t * padded(K) + k + (SPAN * r + q) * plane);
+        UNROLL for (int r = 0; r < SPAN; ++r) m[r] = load(planes + t * whole_vectors(K) + k + (SPAN * r + q) * plane);
         to_outputs(m, &half[0][q], SPAN);
       }
       UNROLL for (int r = 0; r < TILE; ++r) {
@@ -226,93 +176,53 @@ static void gradient_run(const float* g, const Shape& s, int64_t K, const Run& r
       UNROLL for (int r = 0; r < SPAN; ++r) {
         vec line[SPAN];
         from_outputs(half[r], line, 1);
-        UNROLL for (int q = 0; q < SPAN; ++q) store(planes + t * padded(K) + k + (SPAN * r + q) * plane, line[q]);
+        UNROLL for (int q = 0; q < SPAN; ++q) store(planes + t * whole_vectors(K) + k + (SPAN * r + q) * plane, line[q]);
       }
     });
   }
 }
 
-// ---- products of one place, in pieces of R rows and V vectors whose sums stay in registers
+// ---- products of one place
 
-// c = a · b, rows × depth (a row is `step` numbers) and depth × K
 template <int R, int V>
 static inline void product_piece(const float* a, const float* b, float* c, int64_t depth, int64_t step, int64_t K) {
   vec sum[R][V] = {};
-  for (int64_t d = 0; d < depth; ++d, b += K) {
-    vec right[V];
-    UNROLL for (int v = 0; v < V; ++v) right[v] = load(b + v * WIDE);
-    UNROLL for (int r = 0; r < R; ++r) {
-      const vec left = all(a[r * step + d]);
-      UNROLL for (int v = 0; v < V; ++v) sum[r][v] = fma(left, right[v], sum[r][v]);
-    }
-  }
+  multiply(sum, a, step, 1, b, K, depth);
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int v = 0; v < V; ++v) store(c + r * K + v * WIDE, sum[r][v]);
 }
 
-// c += aᵀ · b, of count × C (a row is `step` numbers) and count × K
+// c = a · b, rows × depth and depth × K. K: whole vectors.
+static void product(const float* a, const float* b, float* c, int64_t rows, int64_t depth, int64_t K) {
+  const int64_t step = whole_vectors(depth);
+  by_panel(K, [&](int64_t k, auto vectors) {
+    by_six(rows, [&](int64_t r, auto n) {
+      product_piece<n.size, vectors.size>(a + r * step, b + k, c + r * K + k, depth, step, K);
+    });
+  });
+}
+
 template <int R, int V>
 static inline void sum_piece(const float* a, const float* b, float* c, int64_t count, int64_t step, int64_t K) {
   vec sum[R][V];
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int v = 0; v < V; ++v) sum[r][v] = load(c + r * K + v * WIDE);
-  for (int64_t t = 0; t < count; ++t, a += step, b += K) {
-    vec right[V];
-    UNROLL for (int v = 0; v < V; ++v) right[v] = load(b + v * WIDE);
-    UNROLL for (int r = 0; r < R; ++r) {
-      const vec left = all(a[r]);
-      UNROLL for (int v = 0; v < V; ++v) sum[r][v] = fma(left, right[v], sum[r][v]);
-    }
-  }
+  multiply(sum, a, 1, step, b, K, count);
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int v = 0; v < V; ++v) store(c + r * K + v * WIDE, sum[r][v]);
 }
 
-template <int N> struct Size {
-  static constexpr int size = N;
-};
-// Calls visit(first, Size<R>) for pieces of 6 rows and the rest.
-template <class Visit> static inline void by_six(int64_t rows, Visit visit) {
-  int64_t r = 0;
-  for (; r + 6 <= rows; r += 6) visit(r, Size<6>());
-  switch (rows - r) {
-    case 5: return visit(r, Size<5>());
-    case 4: return visit(r, Size<4>());
-    case 3: return visit(r, Size<3>());
-    case 2: return visit(r, Size<2>());
-    case 1: return visit(r, Size<1>());
-  }
-}
-
-// K: whole vectors
-static void product(const float* a, const float* b, float* c, int64_t rows, int64_t depth, int64_t K) {
-  const int64_t step = padded(depth);
-  auto panel = [&](int64_t k, auto vectors) {
-    by_six(rows, [&](int64_t r, auto n) {
-      product_piece<n.size, vectors.size>(a + r * step, b + k, c + r * K + k, depth, step, K);
-    });
-  };
-  int64_t k = 0;
-  for (; k + 2 * WIDE <= K; k += 2 * WIDE) panel(k, Size<2>());
-  if (k < K) panel(k, Size<1>());
-}
-
+// c += aᵀ · b, of count × C and count × K. K: whole vectors.
 static void sum_products(const float* a, const float* b, float* c, int64_t count, int64_t C, int64_t K) {
-  auto panel = [&](int64_t k, auto vectors) {
+  by_panel(K, [&](int64_t k, auto vectors) {
     by_six(C, [&](int64_t r, auto n) {
-      sum_piece<n.size, vectors.size>(a + r, b + k, c + r * K + k, count, padded(C), K);
+      sum_piece<n.size, vectors.size>(a + r, b + k, c + r * K + k, count, whole_vectors(C), K);
     });
-  };
-  int64_t k = 0;
-  for (; k + 2 * WIDE <= K; k += 2 * WIDE) panel(k, Size<2>());
-  if (k < K) panel(k, Size<1>());
+  });
 }
 
 // This thread's memory for a block: the planes of two sides, and a row of zeros (or to write to) for what lies outside.
-struct Scratch {
+struct Block {
   float *left, *right, *row;
-  Scratch(int64_t left_plane, int64_t right_plane, int64_t channels) {
-    static thread_local std::vector<float> held;
-    const size_t needed = size_t(PLACES * (left_plane + right_plane) + 2 * channels + 16);
-    if (held.size() < needed) held.resize(needed);
-    left = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(held.data()) + 63) / 64 * 64);
+  Block(int64_t left_plane, int64_t right_plane, int64_t channels) {
+    left = scratch(size_t(PLACES * (left_plane + right_plane) + channels));
     right = left + PLACES * left_plane, row = right + PLACES * right_plane;
     std::memset(row, 0, size_t(channels) * 4);
   }
@@ -341,15 +251,9 @@ static inline void put_weights(const float* sums, int64_t slices, int64_t size, 
 extern "C" {
 
 // Numbers in a vector; 0 where these loops would be slow. Channel counts are multiples of 4.
-int64_t vector_width() {
-#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
-  return WIDE;
-#else
-  return 0;
-#endif
-}
+int64_t vector_width() { return HAS_VECTORS ? WIDE : 0; }
 
-// G w Gᵀ: 36 × C × padded(K). strides: of w over K, C, rows, columns; negative ones turn it, for the gradient of the input.
+// G w Gᵀ: 36 × C × whole_vectors(K). strides: of w over K, C, rows, columns; negative ones turn it, for the gradient of the input.
 void weights(const float* w, const int64_t* strides, int64_t C, int64_t K, float* u, int64_t threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t c = 0; c < C; ++c)
@@ -366,7 +270,7 @@ void weights(const float* w, const int64_t* strides, int64_t C, int64_t K, float
       UNROLL for (int r = 0; r < SPAN; ++r) {
         vec line[SPAN];
         from_weight(half[r], line, 1);
-        UNROLL for (int q = 0; q < SPAN; ++q) store(u + ((SPAN * r + q) * C + c) * padded(K) + k, line[q]);
+        UNROLL for (int q = 0; q < SPAN; ++q) store(u + ((SPAN * r + q) * C + c) * whole_vectors(K) + k, line[q]);
       }
     }
 }
@@ -375,12 +279,12 @@ void weights(const float* w, const int64_t* strides, int64_t C, int64_t K, float
 void convolve(const float* x, const float* u, float* y, int64_t N, int64_t H, int64_t W, int64_t C, int64_t K,
               int64_t block, int64_t threads) {
   const Shape s(N, H, W);
-  const int64_t blocks = (s.tiles() + block - 1) / block, C0 = padded(C), K0 = padded(K);
+  const int64_t blocks = (s.tiles() + block - 1) / block, C0 = whole_vectors(C), K0 = whole_vectors(K);
   const int64_t in = block * C0 + GAP, out = block * K0 + GAP;
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t first = b * block, count = std::min(block, s.tiles() - first);
-    const Scratch own(in, out, std::max(C0, K0));
+    const Block own(in, out, std::max(C0, K0));
     each_run(s, first, count,
              [&](const Run& run, int64_t t) { input_run(x, s, C, run, own.left + t * C0, in, own.row); });
     for (int64_t p = 0; p < PLACES; ++p)
@@ -391,15 +295,15 @@ void convolve(const float* x, const float* u, float* y, int64_t N, int64_t H, in
 }
 
 // w = gradient of the weight, from x (N H W C) and the gradient g of the output (N H W K); w's strides as above.
-// sums: slices × 36 × C × padded(K), to work in.
+// sums: slices × 36 × C × whole_vectors(K), to work in.
 void weight_gradient(const float* x, const float* g, float* sums, float* w, const int64_t* strides, int64_t N,
                      int64_t H, int64_t W, int64_t C, int64_t K, int64_t slices, int64_t block, int64_t threads) {
   const Shape s(N, H, W);
-  const int64_t blocks = (s.tiles() + block - 1) / block, C0 = padded(C), K0 = padded(K), size = C * K0;
+  const int64_t blocks = (s.tiles() + block - 1) / block, C0 = whole_vectors(C), K0 = whole_vectors(K), size = C * K0;
   const int64_t in = block * C0 + GAP, out = block * K0 + GAP;
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < slices; ++i) {
-    const Scratch own(in, out, std::max(C0, K0));
+    const Block own(in, out, std::max(C0, K0));
     float* total = sums + i * PLACES * size;
     std::memset(total, 0, size_t(PLACES * size) * 4);
     for (int64_t b = i * blocks / slices; b < (i + 1) * blocks / slices; ++b) {
@@ -415,7 +319,7 @@ void weight_gradient(const float* x, const float* g, float* sums, float* w, cons
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t c = 0; c < C; ++c)
     for (int64_t k = 0; k < K; k += WIDE)
-      put_weights(sums + c * padded(K) + k, slices, size, w + k * strides[0] + c * strides[1], strides,
+      put_weights(sums + c * whole_vectors(K) + k, slices, size, w + k * strides[0] + c * strides[1], strides,
                   std::min(WIDE, K - k));
 }
 

@@ -231,10 +231,7 @@ def test_the_compiled_passes_offer_them(products):
 
 
 def test_without_them_the_tiles_remain(monkeypatch):
-    def refuse() -> None:
-        return None
-
-    monkeypatch.setattr("gradpath.kernels._dense_compiled.products", refuse)
+    monkeypatch.setattr("gradpath.kernels._dense_compiled.available", lambda kind: None)
     try:
         passes = CompiledDensePasses()
     except KernelError as error:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import gradpath as gp
 from gradpath.errors import KernelError
 from gradpath.kernels import FusedPasses, _winograd
+from gradpath.kernels._vectors import available
 from gradpath.kernels._winograd import Winograd, WinogradConvs
 from gradpath.nets import TORCH_CONVS
 
@@ -252,8 +253,8 @@ def test_without_the_products_the_norm_passes_take_torchs_convolutions(monkeypat
     def refuse(*_: object) -> object:
         raise KernelError("no compiler")
 
-    monkeypatch.setattr("gradpath.kernels._winograd.library", refuse)
-    assert _winograd.winograd() is None
+    monkeypatch.setattr("gradpath.kernels._vectors.library", refuse)
+    assert available(Winograd) is None
 
 
 def test_a_fused_net_trains_through_them(products):

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from gradpath.kernels._build import library
 from gradpath.kernels._dense_passes import Affine, TorchDensePasses
-from gradpath.kernels._products import products
-from gradpath.kernels._winograd import winograd
+from gradpath.kernels._products import Products
+from gradpath.kernels._vectors import available
+from gradpath.kernels._winograd import Winograd
 
 SOURCE = "_dense.cpp"
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
@@ -37,7 +38,7 @@ class CompiledDensePasses(TorchDensePasses):
     def __init__(self) -> None:
         compiled = library(SOURCE)
         self._calls = {dtype: _functions(compiled, suffix) for dtype, suffix in DTYPES.items()}
-        self._products, self._winograd = products(), winograd()
+        self._products, self._winograd = available(Products), available(Winograd)
 
     def activate(self, x: Tensor, affine: Affine, out: Tensor) -> None:
         if not _fit(x, out) or not out.is_contiguous():

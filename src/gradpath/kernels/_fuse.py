@@ -27,7 +27,8 @@ def fuse(
 
     Knows the blocks of gradpath's plain, residual and dense nets and those of torchvision's and timm's ResNets and
     DenseNets, by their exact types and parts; any other module is left alone. Parameters, buffers, their names and the
-    state dict stay as they are, and so do results, to rounding: outputs, gradients, running statistics. Outputs are
+    state dict stay as they are, and so do results, to rounding: outputs, gradients, running statistics. In C++ 3×3
+    convolutions in float32 have Winograd's form, whose errors are at most 5e-6 of the largest number. Outputs are
     channels-last. Of a residual block only its input and what its convolutions gave is kept for the backward, of a
     dense block its features. Inside torch.compile a fused residual block is one operator. Where a fused block
     cannot be used (a hook inside it, torch.func, an input that does not fit) the plain layers run; inside the module's

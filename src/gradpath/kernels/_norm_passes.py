@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from gradpath.kernels import _winograd
 from gradpath.kernels._build import library
-from gradpath.kernels._winograd import WinogradConvs, winograd
+from gradpath.kernels._vectors import available
+from gradpath.kernels._winograd import Winograd, WinogradConvs
 from gradpath.nets import TORCH_CONVS, ConvPasses, NormPasses, TorchPasses
 from gradpath.nets._norm_passes import NormGradients, check_batch, check_gradient, running_of, uses_batch
 
 SOURCE = "_norm.cpp"
-SOURCES = SOURCE, _winograd.SOURCE  # of all that a fused residual block runs
+SOURCES = SOURCE, Winograd.source  # of all that a fused residual block runs
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 _POINTER, _VECTORS = c_void_p, [c_void_p] * 4  # mean, invstd, weight, bias
 _SIGNATURES: dict[str, list[Any]] = {
@@ -63,7 +63,7 @@ class FusedPasses:
         self._reference: NormPasses = TorchPasses()
         compiled = library(SOURCE)
         self._calls = {dtype: _functions(compiled, suffix) for dtype, suffix in DTYPES.items()}
-        products = winograd()
+        products = available(Winograd)
         self.convs: ConvPasses = TORCH_CONVS if products is None else WinogradConvs(products)
 
     def __reduce__(self) -> tuple[type[FusedPasses], tuple[()]]:

@@ -123,18 +123,20 @@ void finish(const float* grad, const float* out, int64_t rows, int64_t K, const 
 }
 
 template <int R, int V>
-inline void weight_piece(const float* g, int64_t K, const float* act, int64_t step, int64_t rows, float* total) {
+inline void weight_piece(const float* g, int64_t K, const float* act, int64_t step, int64_t rows, float* total,
+                         int64_t width) {
   vec sum[R][V];
-  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int v = 0; v < V; ++v) sum[r][v] = load(total + r * step + v * WIDE);
+  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int v = 0; v < V; ++v) sum[r][v] = load(total + r * width + v * WIDE);
   multiply(sum, g, 1, K, act, step, rows);
-  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int v = 0; v < V; ++v) store(total + r * step + v * WIDE, sum[r][v]);
+  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int v = 0; v < V; ++v) store(total + r * width + v * WIDE, sum[r][v]);
 }
 
-// total (K × step) += gᵀ · act
+// total (K × whole_vectors(C)) += gᵀ · act
 void weight_block(const float* g, int64_t K, const float* act, int64_t step, int64_t rows, int64_t C, float* total) {
+  const int64_t width = whole_vectors(C);
   by_panel(C, [&](int64_t c, auto vectors) {
     by_six(K, [&](int64_t k, auto n) {
-      weight_piece<n.size, vectors.size>(g + k, K, act + c, step, rows, total + k * step + c);
+      weight_piece<n.size, vectors.size>(g + k, K, act + c, step, rows, total + k * width + c, width);
     });
   });
 }
@@ -242,14 +244,14 @@ void product(const float* x, int64_t ldx, int64_t M, int64_t C, const float* cen
   for (int64_t k = 0; k < K; ++k) mean[k] = float(moments.mean[k]), squares[k] = float(moments.squares[k]);
 }
 
-// w: packed, K × C. plain, centered: C each. grad_w: K × C, or null; partial: slices × K × step numbers to work in.
+// w: packed, K × C. plain, centered: C each. grad_w: K × C, or null; partial: slices × K × whole_vectors(C) to work in.
 void product_backward(const float* grad, const float* out, int64_t K, const float* out_center, const float* slope,
                       const float* offset, const float* x, int64_t ldx, int64_t M, int64_t C, const float* center,
                       const float* scale, const float* bias, const float* w, float* total, int64_t ldt, float* plain,
                       float* centered, float* grad_w, float* partial, int64_t each, int64_t slices, int64_t threads) {
   const Rows rows(M, each, slices);
   const Affine affine{center, scale, bias}, behind{out_center, slope, offset};
-  const int64_t step = row_step(C), size = K * step;
+  const int64_t step = row_step(C), width = whole_vectors(C), size = K * width;
   std::vector<double> sums(size_t(slices * 2 * C), 0.0);
   rows.each_slice(threads, [&](int64_t i) {
     float *act = scratch(size_t(each * (step + K))), *g = act + each * step;
@@ -271,13 +273,10 @@ void product_backward(const float* grad, const float* out, int64_t K, const floa
   if (grad_w == nullptr) return;
   for (int64_t k = 0; k < K; ++k)
     for (int64_t c = 0; c < C; ++c) {
-      float sum = partial[k * step + c];
-      for (int64_t i = 1; i < slices; ++i) sum += partial[i * size + k * step + c];
+      float sum = partial[k * width + c];
+      for (int64_t i = 1; i < slices; ++i) sum += partial[i * size + k * width + c];
       grad_w[k * C + c] = sum;
     }
 }
-
-// Numbers from row to row of `partial`.
-int64_t partial_step(int64_t C) { return row_step(C); }
 
 }  // extern "C"

@@ -7,46 +7,32 @@ its product is in registers. Results do not depend on the number of threads, bit
 from __future__ import annotations
 
 from ctypes import c_int64, c_void_p
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from gradpath.errors import KernelError
-from gradpath.kernels._build import library
 from gradpath.kernels._dense_passes import Affine
+from gradpath.kernels._vectors import Vectors
 
-SOURCE = "_products.cpp"
 OUTPUTS = 8, 512  # K, least and most: with fewer there is little to multiply, with more torch's product is as fast
 BLOCK_NUMBERS, BLOCK_ROWS = 1 << 15, (24, 96)  # of activated rows that stay in the cache; least, most rows
 SLICE_ROWS, SLICES = 2048, (4, 16)  # rows of a slice; least, most slices
 _ROWS, _SIZE, _AFFINE = [c_void_p, c_int64], [c_int64, c_int64], [c_void_p] * 3
-_SIGNATURES: dict[str, list[Any]] = {
-    "pack": [c_void_p, c_int64, c_int64, *_SIZE, c_void_p],
-    "product": [*_ROWS, *_SIZE, *_AFFINE, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, *[c_int64] * 3],
-    "product_backward": [
-        c_void_p, c_void_p, c_int64, *_AFFINE, *_ROWS, *_SIZE, *_AFFINE, c_void_p, *_ROWS, *[c_void_p] * 4,
-        *[c_int64] * 3,
-    ],
-}  # fmt: skip
 
 
-class Products:
-    """Both passes. Raises KernelError, in one line, where this machine cannot have them."""
+class Products(Vectors):
+    """Both passes of the convolution."""
 
-    def __init__(self) -> None:
-        self._library = library(SOURCE)
-        for name, arguments in _SIGNATURES.items():
-            function = getattr(self._library, name)
-            function.argtypes, function.restype = arguments, None
-        self._library.vector_width.restype = self._library.partial_step.restype = c_int64
-        self._library.partial_step.argtypes = [c_int64]
-        self._width: int = self._library.vector_width()
-        if not self._width:
-            raise KernelError("compiled products: this CPU has neither AVX2 nor AVX-512")
-
-    def __reduce__(self) -> tuple[type[Products], tuple[()]]:
-        return Products, ()  # the library is neither copied nor pickled: it is looked up again
+    source = "_products.cpp"
+    signatures: ClassVar[dict[str, list[Any]]] = {
+        "pack": [c_void_p, c_int64, c_int64, *_SIZE, c_void_p],
+        "product": [*_ROWS, *_SIZE, *_AFFINE, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, *[c_int64] * 3],
+        "product_backward": [
+            c_void_p, c_void_p, c_int64, *_AFFINE, *_ROWS, *_SIZE, *_AFFINE, c_void_p, *_ROWS, *[c_void_p] * 4,
+            *[c_int64] * 3,
+        ],
+    }  # fmt: skip
 
     def takes(self, x: Tensor, weight: Tensor) -> bool:
         """See DenseProducts."""
@@ -82,7 +68,7 @@ class Products:
         center, offset, slope = vectors
         each, slices = self._blocks(x)
         plain, centered = x.new_empty(2, x.shape[1])
-        partial = x.new_empty(slices, len(weight), self._library.partial_step(x.shape[1])) if needs_weight else None
+        partial = x.new_empty(slices, len(weight), self._whole(x.shape[1])) if needs_weight else None
         grad_weight = x.new_empty(weight.shape) if needs_weight else None
         packed = self._packed(weight)
         self._library.product_backward(
@@ -104,17 +90,9 @@ class Products:
     def _packed(self, weight: Tensor) -> Tensor:
         """A matrix, depth × columns, as the products read it."""
         depth, columns = weight.shape
-        packed = weight.new_empty(depth * -(-columns // self._width) * self._width)
+        packed = weight.new_empty(depth * self._whole(columns))
         self._library.pack(weight.data_ptr(), *weight.stride(), depth, columns, packed.data_ptr())
         return packed
-
-
-def products() -> Products | None:
-    """The products, None where this machine has none."""
-    try:
-        return Products()
-    except KernelError:
-        return None
 
 
 def _vectors(affine: Affine) -> tuple[int, int, int]:

@@ -9,16 +9,14 @@ not change its rounding from one start to the next. Results do not depend on the
 from __future__ import annotations
 
 from ctypes import c_int64, c_void_p
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from gradpath.errors import KernelError
-from gradpath.kernels._build import library
+from gradpath.kernels._vectors import Vectors
 from gradpath.nets import TorchConvs, compute_dtype
 
-SOURCE = "_winograd.cpp"
 CHANNELS = 12, 256  # least, most: with fewer the transforms cost what they save; with more the weights leave the cache
 PIXELS = 1024  # N·H·W at least: the weights are transformed at every call
 SIDE = 4  # H and W at least: narrower images leave tiles empty
@@ -26,28 +24,17 @@ TILE, PLACES = 4, 36  # outputs of a tile are 4 × 4; its inputs, and its produc
 BLOCK, GRADIENT_BLOCK = 24, 48  # tiles that stay in the cache together
 SLICES, SLICE_BYTES = (4, 8), 2 << 20  # of the sums of a weight's gradient: least, most; most bytes, but for the least
 _SIZES = [c_int64] * 5  # N, H, W, C, K
-_SIGNATURES: dict[str, list[Any]] = {
-    "weights": [c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int64],
-    "convolve": [c_void_p, c_void_p, c_void_p, *_SIZES, c_int64, c_int64],
-    "weight_gradient": [*[c_void_p] * 5, *_SIZES, c_int64, c_int64, c_int64],
-}
 
 
-class Winograd:
-    """The three products of a convolution. Raises KernelError, in one line, where this machine cannot have them."""
+class Winograd(Vectors):
+    """The three products of a convolution."""
 
-    def __init__(self) -> None:
-        self._library = library(SOURCE)
-        for name, arguments in _SIGNATURES.items():
-            function = getattr(self._library, name)
-            function.argtypes, function.restype = arguments, None
-        self._library.vector_width.restype = c_int64
-        self._width: int = self._library.vector_width()
-        if not self._width:
-            raise KernelError("compiled convolutions: this CPU has neither AVX2 nor AVX-512")
-
-    def __reduce__(self) -> tuple[type[Winograd], tuple[()]]:
-        return Winograd, ()  # the library is neither copied nor pickled: it is looked up again
+    source = "_winograd.cpp"
+    signatures: ClassVar[dict[str, list[Any]]] = {
+        "weights": [c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int64],
+        "convolve": [c_void_p, c_void_p, c_void_p, *_SIZES, c_int64, c_int64],
+        "weight_gradient": [*[c_void_p] * 5, *_SIZES, c_int64, c_int64, c_int64],
+    }
 
     def takes(self, x: Tensor, weight: Tensor) -> bool:
         """Whether x (N C H W) convolved with weight (K C 3 3), stride 1, padding 1, is one for these products."""
@@ -78,7 +65,7 @@ class Winograd:
         """weight: where its number [0, 0, 0, 0] is; strides: over outputs, inputs, rows, columns."""
         count, channels, height, width = x.shape
         threads = torch.get_num_threads()
-        transformed = x.new_empty(PLACES, channels, self._padded(out))
+        transformed = x.new_empty(PLACES, channels, self._whole(out))
         y = x.new_empty(count, height, width, out).permute(0, 3, 1, 2)
         self._library.weights(weight, _four(strides), channels, out, transformed.data_ptr(), threads)
         self._library.convolve(
@@ -92,23 +79,12 @@ class Winograd:
         blocks = -(-count * -(-height // TILE) * -(-width // TILE) // GRADIENT_BLOCK)
         least, most = SLICES
         slices = min(max(least, min(most, SLICE_BYTES // (4 * PLACES * channels * out))), -(-blocks // 4))
-        sums, found = x.new_empty(slices, PLACES, channels, self._padded(out)), torch.empty_like(weight)
+        sums, found = x.new_empty(slices, PLACES, channels, self._whole(out)), torch.empty_like(weight)
         self._library.weight_gradient(
             x.data_ptr(), grad.data_ptr(), sums.data_ptr(), found.data_ptr(), _four(found.stride()),
             count, height, width, channels, out, slices, GRADIENT_BLOCK, torch.get_num_threads(),
         )  # fmt: skip
         return found
-
-    def _padded(self, channels: int) -> int:
-        return -(-channels // self._width) * self._width
-
-
-def winograd() -> Winograd | None:
-    """The products, None where this machine has none."""
-    try:
-        return Winograd()
-    except KernelError:
-        return None
 
 
 class WinogradConvs(TorchConvs):

@@ -8,11 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
+import torch
+
 from gradpath.errors import UserError
+from gradpath.kernels import fuse
 from gradpath.nets import NetSpec, macs
 from gradpath.record import Comparison, Execution, Recipe, RunRecord
+from gradpath.training._backend import KEEP
 from gradpath.training._data import Images, load_images
 from gradpath.training._events import Listener, Planned, ignore
 from gradpath.training._folder import COMPARE_FILE, can_keep_weights, claim, compare_anew
@@ -29,7 +34,7 @@ _TRIAL_STEPS, _QUICK_TRIAL_STEPS = 20, 10
 _SLACK = 1.1  # "about" five minutes: one epoch more is taken when it ends within 10 % of the time asked for
 _SECONDS_PER_MAC = 1e-8  # of a training step on 32 images, where nothing could be measured
 _EVALUATION = 1 / 3  # cost of a forward pass, in training steps
-_TRACE = 2.0  # cost of a trace, in training steps of the same batch
+_TRACE = 3.0  # cost of a trace, which is of plain blocks, in training steps of the same batch
 
 
 def compare(
@@ -74,12 +79,7 @@ def compare(
     jobs = [replace(job, backend=backend) for job in default_jobs(images, depth, quick)]
     if folder is not None:
         claim(folder)
-    batch_size = jobs[0].recipe.batch_size
-    probe = Probe(where, batch_size)
-    execution = probe.choose(next(job.spec for job in jobs if job.spec.family == "residual"))
-    costs = [
-        Cost.of(job, images, seconds) for job, seconds in zip(jobs, _step_seconds(jobs, probe, execution), strict=True)
-    ]
+    execution, costs = _measured(jobs, images, where)
     asked = None if epochs is not None else minutes or (QUICK_MINUTES if quick else DEFAULT_MINUTES)
     count = epochs if epochs is not None else fit_epochs(costs, 60 * (asked or 0) - (time.perf_counter() - began))
     comparison = Comparison(
@@ -187,12 +187,21 @@ class Cost:
         )
 
 
+def _measured(jobs: list[Job], images: Images, where: torch.device) -> tuple[Execution, list[Cost]]:
+    """How a step is computed on this machine, and what each net takes there."""
+    probe = Probe(where, jobs[0].recipe.batch_size)
+    execution = probe.choose(next(job.spec for job in jobs if job.spec.family == "residual"))
+    seconds = _step_seconds(jobs, probe, execution)
+    return execution, [Cost.of(job, images, each) for job, each in zip(jobs, seconds, strict=True)]
+
+
 def _step_seconds(jobs: list[Job], probe: Probe, execution: Execution) -> list[float]:
     """Seconds of one training step of each net: measured while the probe has time, else from MACs."""
     measured: dict[NetSpec, float] = {}
     kinds = [replace(job.spec, init="he") for job in jobs]  # how a net is initialised does not change its cost
+    blocks = partial(fuse, backend=jobs[0].backend or "reference", keep=KEEP, say=lambda line: None)
     for spec in dict.fromkeys(reversed(kinds)):  # dense nets first: MACs tell least about them
-        seconds = probe.step_seconds(spec, execution.precision, execution.layout)
+        seconds = probe.step_seconds(spec, execution.precision, execution.layout, blocks)
         if seconds is not None:
             measured[spec] = seconds
     rates = [seconds / macs(spec) for spec, seconds in measured.items()] or [_SECONDS_PER_MAC]

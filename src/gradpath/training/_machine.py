@@ -22,6 +22,7 @@ _BF16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
 _CLEARLY_FASTER = 0.8  # another precision or layout must save a fifth: less is noise, and a run with the same seed
 # would be another one when the machine is busy
 _ROUNDS = 3
+Prepare = Callable[[nn.Module], object]
 
 
 def machine(device: torch.device) -> Machine:
@@ -126,11 +127,16 @@ class Probe:
         self._end = time.perf_counter() + limit_seconds
         self._seconds_per_mac = 0.0  # of the last step measured
 
-    def step_seconds(self, spec: NetSpec, precision: Precision, layout: Layout) -> float | None:
-        """Seconds of one training step of a net; None when the time left is not enough to measure it."""
+    def step_seconds(
+        self, spec: NetSpec, precision: Precision, layout: Layout, prepare: Prepare = nn.Module.train
+    ) -> float | None:
+        """Seconds of one training step of a net; None when the time left is not enough to measure it.
+
+        prepare: called with the net before its first step.
+        """
         if not self._has_time(spec):
             return None
-        step = _training_step(spec, self.device, self.batch_size, precision, layout)
+        step = _training_step(spec, self.device, self.batch_size, precision, layout, prepare)
         warm = _timed(step, self.device)
         again = _timed(step, self.device) if time.perf_counter() + warm < self._end else warm
         self._seconds_per_mac = min(warm, again) / macs(spec)
@@ -184,12 +190,18 @@ def _load_optimizer() -> None:
 
 
 def _training_step(
-    spec: NetSpec, device: torch.device, batch_size: int, precision: Precision, layout: Layout
+    spec: NetSpec,
+    device: torch.device,
+    batch_size: int,
+    precision: Precision,
+    layout: Layout,
+    prepare: Prepare = nn.Module.train,
 ) -> Callable[[], None]:
     with torch.random.fork_rng(devices=[]):
         net: nn.Module = build(spec).to(device).to(memory_format=memory_format(layout))  # type: ignore[call-overload]
         images = torch.randn(batch_size, spec.input_channels, spec.input_size, spec.input_size)
         labels = torch.randint(spec.classes, (batch_size,), device=device)
+    prepare(net)
     images = images.to(device).contiguous(memory_format=memory_format(layout))  # N C H W
     optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, nesterov=True)
 

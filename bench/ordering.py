@@ -1,11 +1,12 @@
 """The article's ordering on CIFAR-10: deeper plain nets are worse, skips mend it, dense links need fewer parameters.
 
-    python bench/ordering.py DATA [--runs FOLDER] [--seeds 3] [--nets NAME …]
+    python bench/ordering.py DATA [--runs FOLDER] [--seeds 3] [--nets NAME …] [--finished]
 
 DATA is a folder of CIFAR-10 images, train/CLASS/*.jpg and test/CLASS/*.jpg. Each net is trained on the first 1,500
 images of every class, 8 epochs, by the recipe `default`, with nothing held out, and tested once; all seeds of one net
-see the same images. Runs are kept in RUNS and exact to resume: give the command again after a kill. Errors do not
-depend on how busy the machine is. JPEG is lossy: published errors cannot be compared.
+see the same images. Runs are kept in RUNS and exact to resume: give the command again after a kill; --finished trains
+nothing and tells of those that are finished. Errors do not depend on how busy the machine is. JPEG is lossy: published
+errors cannot be compared.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import gradpath as gp
 from gradpath.record import RunRecord
 from gradpath.training._data import Images, load_images
 from gradpath.training._recipes import RECIPES
+from gradpath.training._resume import finished
 
 NETS = ("plain-20", "plain-56", "resnet-56", "densenet-bc-40-12")
 PER_CLASS, EPOCHS = 1500, 8
@@ -82,15 +84,17 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/ordering"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--nets", nargs="+", default=NETS)
+    parser.add_argument("--finished", action="store_true")
     given = parser.parse_args()
     images = first_of_each_class(load_images(given.data), PER_CLASS)
     runs: dict[str, list[RunRecord]] = {net: [] for net in given.nets}
     for seed in range(given.seeds):
         for net in given.nets:
-            runs[net].append(trained(net, images, seed, given.runs))
-    rows = {net: row(net, found) for net, found in runs.items()}
+            if not given.finished or finished(given.runs / f"{net}-{seed}") is not None:
+                runs[net].append(trained(net, images, seed, given.runs))
+    rows = {net: row(net, found) for net, found in runs.items() if found}
     about = {"epochs": EPOCHS, "images": images.info.train_images, "test_images": images.info.test_images}
-    keep("ordering", {**about, "seeds": given.seeds, "nets": list(rows.values()), "verdicts": verdicts(rows)})
+    keep("ordering", {**about, "nets": list(rows.values()), "verdicts": verdicts(rows)})
 
 
 if __name__ == "__main__":
